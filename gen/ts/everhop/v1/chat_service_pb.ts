@@ -139,14 +139,15 @@ export type ChatOptions = Message<"everhop.v1.ChatOptions"> & {
   provider: string;
 
   /**
-   * Providers tried in this order after `provider`. Without `provider` they are the whole order. At most 16.
+   * Providers tried in this order after `provider` or, when that is empty, after the model's own pool. At most 16. INVALID_ARGUMENT: nobody bears a name.
    *
    * @generated from field: repeated string fallback_providers = 2;
    */
   fallbackProviders: string[];
 
   /**
-   * Upper bound for the whole call. Range: > 0, clamped to 1 h. Absent: the server's limit.
+   * Upper bound for the whole call, beside the call's own deadline: the sooner counts. Range: > 0, clamped to 1 h. Absent: the
+   * server's limit.
    *
    * @generated from field: google.protobuf.Duration timeout = 3;
    */
@@ -174,15 +175,21 @@ export const ChatOptionsSchema: GenMessage<ChatOptions> = /*@__PURE__*/
  * caller sees nothing of it but a longer RouteTrail. Both methods fail with the same statuses. Each carries a
  * `google.rpc.ErrorInfo` of domain `everhop` whose reason is stable, and, once routing has begun, the RouteTrail:
  *
- *   INVALID_ARGUMENT     the prompt or the options are wrong (`google.rpc.BadRequest` names each field), or the prompt is too long
- *   FAILED_PRECONDITION  the provider refused the content
- *   UNAUTHENTICATED      no key, or a wrong one
- *   PERMISSION_DENIED    the key may not do this
- *   NOT_FOUND            no such model, or not for this caller
- *   RESOURCE_EXHAUSTED   every provider was out of rate or quota (`google.rpc.RetryInfo` tells when to come back), or the message is too large
- *   UNAVAILABLE          every attempt failed (ALL_PROVIDERS_FAILED), or nothing could be tried (SERVICE_UNAVAILABLE)
- *   DEADLINE_EXCEEDED    the caller's deadline or `options.timeout` passed
- *   INTERNAL             a bug of the gateway
+ *   INVALID_ARGUMENT     INVALID_REQUEST          the prompt or the options are wrong; `google.rpc.BadRequest` names each field
+ *                        REFUSED_BY_PROVIDER      the provider found the request wrong
+ *                        CONTEXT_LENGTH_EXCEEDED  the prompt is too long for the model
+ *   FAILED_PRECONDITION  CONTENT_FILTERED         the provider refused the content
+ *   UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
+ *   NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
+ *   RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+ *   UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
+ *                        SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
+ *                        SHUTTING_DOWN            this gateway is stopping
+ *                        STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
+ *                                                 blindly would say the beginning twice
+ *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
+ *   CANCELLED            CANCELED                 the caller left
+ *   INTERNAL             INTERNAL                 a bug of the gateway
  *
  * @generated from service everhop.v1.ChatService
  */

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/completion.proto.
  */
 export const file_everhop_v1_completion: GenFile = /*@__PURE__*/
-  fileDesc("ChtldmVyaG9wL3YxL2NvbXBsZXRpb24ucHJvdG8SCmV2ZXJob3AudjEisAIKCkNvbXBsZXRpb24SCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCmNhbmRpZGF0ZXMYBSADKAsyFS5ldmVyaG9wLnYxLkNhbmRpZGF0ZRIgCgV1c2FnZRgGIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USQQoOZXh0ZW5zaW9uX2pzb24YDyADKAsyKS5ldmVyaG9wLnYxLkNvbXBsZXRpb24uRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrMCCglDYW5kaWRhdGUSDQoFaW5kZXgYASABKAUSJAoHbWVzc2FnZRgCIAEoCzITLmV2ZXJob3AudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhguZXZlcmhvcC52MS5GaW5pc2hSZWFzb24SHAoUbmF0aXZlX2ZpbmlzaF9yZWFzb24YBCABKAkSKgoIbG9ncHJvYnMYBSADKAsyGC5ldmVyaG9wLnYxLlRva2VuTG9ncHJvYhJACg5leHRlbnNpb25fanNvbhgPIAMoCzIoLmV2ZXJob3AudjEuQ2FuZGlkYXRlLkV4dGVuc2lvbkpzb25FbnRyeRo0ChJFeHRlbnNpb25Kc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJuCgxUb2tlbkxvZ3Byb2ISDQoFdG9rZW4YASABKAkSEwoLdG9rZW5fYnl0ZXMYAiABKAwSDwoHbG9ncHJvYhgDIAEoARIpCgN0b3AYBCADKAsyHC5ldmVyaG9wLnYxLlRva2VuQWx0ZXJuYXRpdmUiRwoQVG9rZW5BbHRlcm5hdGl2ZRINCgV0b2tlbhgBIAEoCRITCgt0b2tlbl9ieXRlcxgCIAEoDBIPCgdsb2dwcm9iGAMgASgBIqcCCg9Db21wbGV0aW9uRXZlbnQSLAoFc3RhcnQYASABKAsyGy5ldmVyaG9wLnYxLkNvbXBsZXRpb25TdGFydEgAEisKCnBhcnRfc3RhcnQYAiABKAsyFS5ldmVyaG9wLnYxLlBhcnRTdGFydEgAEisKCnBhcnRfZGVsdGEYAyABKAsyFS5ldmVyaG9wLnYxLlBhcnREZWx0YUgAEicKCHBhcnRfZW5kGAQgASgLMhMuZXZlcmhvcC52MS5QYXJ0RW5kSAASMQoNY2FuZGlkYXRlX2VuZBgFIAEoCzIYLmV2ZXJob3AudjEuQ2FuZGlkYXRlRW5kSAASKAoDZW5kGAYgASgLMhkuZXZlcmhvcC52MS5Db21wbGV0aW9uRW5kSABCBgoEa2luZCJvCg9Db21wbGV0aW9uU3RhcnQSCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlgKCVBhcnRTdGFydBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIeCgRoZWFkGAMgASgLMhAuZXZlcmhvcC52MS5QYXJ0Ir8BCglQYXJ0RGVsdGESFwoPY2FuZGlkYXRlX2luZGV4GAEgASgFEhIKCnBhcnRfaW5kZXgYAiABKAUSDgoEdGV4dBgDIAEoCUgAEhMKCXJlYXNvbmluZxgEIAEoCUgAEhEKB3JlZnVzYWwYBSABKAlIABIYCg5hcmd1bWVudHNfanNvbhgGIAEoCUgAEioKCGxvZ3Byb2JzGAcgAygLMhguZXZlcmhvcC52MS5Ub2tlbkxvZ3Byb2JCBwoFZGVsdGEiSQoHUGFydEVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIRCglzaWduYXR1cmUYAyABKAwi8QEKDENhbmRpZGF0ZUVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSLwoNZmluaXNoX3JlYXNvbhgCIAEoDjIYLmV2ZXJob3AudjEuRmluaXNoUmVhc29uEhwKFG5hdGl2ZV9maW5pc2hfcmVhc29uGAMgASgJEkMKDmV4dGVuc2lvbl9qc29uGA8gAygLMisuZXZlcmhvcC52MS5DYW5kaWRhdGVFbmQuRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItQBCg1Db21wbGV0aW9uRW5kEiAKBXVzYWdlGAEgASgLMhEuZXZlcmhvcC52MS5Vc2FnZRIlCgV0cmFpbBgCIAEoCzIWLmV2ZXJob3AudjEuUm91dGVUcmFpbBJECg5leHRlbnNpb25fanNvbhgPIAMoCzIsLmV2ZXJob3AudjEuQ29tcGxldGlvbkVuZC5FeHRlbnNpb25Kc29uRW50cnkaNAoSRXh0ZW5zaW9uSnNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSRklOSVNIX1JFQVNPTl9TVE9QEAESGAoURklOSVNIX1JFQVNPTl9MRU5HVEgQAhIcChhGSU5JU0hfUkVBU09OX1RPT0xfQ0FMTFMQAxIgChxGSU5JU0hfUkVBU09OX0NPTlRFTlRfRklMVEVSEARCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM", [file_everhop_v1_prompt, file_everhop_v1_route_trail, file_everhop_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("ChtldmVyaG9wL3YxL2NvbXBsZXRpb24ucHJvdG8SCmV2ZXJob3AudjEisAIKCkNvbXBsZXRpb24SCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCmNhbmRpZGF0ZXMYBSADKAsyFS5ldmVyaG9wLnYxLkNhbmRpZGF0ZRIgCgV1c2FnZRgGIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USQQoOZXh0ZW5zaW9uX2pzb24YDyADKAsyKS5ldmVyaG9wLnYxLkNvbXBsZXRpb24uRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrMCCglDYW5kaWRhdGUSDQoFaW5kZXgYASABKAUSJAoHbWVzc2FnZRgCIAEoCzITLmV2ZXJob3AudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhguZXZlcmhvcC52MS5GaW5pc2hSZWFzb24SHAoUbmF0aXZlX2ZpbmlzaF9yZWFzb24YBCABKAkSKgoIbG9ncHJvYnMYBSADKAsyGC5ldmVyaG9wLnYxLlRva2VuTG9ncHJvYhJACg5leHRlbnNpb25fanNvbhgPIAMoCzIoLmV2ZXJob3AudjEuQ2FuZGlkYXRlLkV4dGVuc2lvbkpzb25FbnRyeRo0ChJFeHRlbnNpb25Kc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ3CgxUb2tlbkxvZ3Byb2ISDQoFdG9rZW4YASABKAkSEwoLdG9rZW5fYnl0ZXMYAiABKAwSDwoHbG9ncHJvYhgDIAEoARIyCgxhbHRlcm5hdGl2ZXMYBCADKAsyHC5ldmVyaG9wLnYxLlRva2VuQWx0ZXJuYXRpdmUiRwoQVG9rZW5BbHRlcm5hdGl2ZRINCgV0b2tlbhgBIAEoCRITCgt0b2tlbl9ieXRlcxgCIAEoDBIPCgdsb2dwcm9iGAMgASgBIqcCCg9Db21wbGV0aW9uRXZlbnQSLAoFc3RhcnQYASABKAsyGy5ldmVyaG9wLnYxLkNvbXBsZXRpb25TdGFydEgAEisKCnBhcnRfc3RhcnQYAiABKAsyFS5ldmVyaG9wLnYxLlBhcnRTdGFydEgAEisKCnBhcnRfZGVsdGEYAyABKAsyFS5ldmVyaG9wLnYxLlBhcnREZWx0YUgAEicKCHBhcnRfZW5kGAQgASgLMhMuZXZlcmhvcC52MS5QYXJ0RW5kSAASMQoNY2FuZGlkYXRlX2VuZBgFIAEoCzIYLmV2ZXJob3AudjEuQ2FuZGlkYXRlRW5kSAASKAoDZW5kGAYgASgLMhkuZXZlcmhvcC52MS5Db21wbGV0aW9uRW5kSABCBgoEa2luZCJvCg9Db21wbGV0aW9uU3RhcnQSCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlgKCVBhcnRTdGFydBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIeCgRoZWFkGAMgASgLMhAuZXZlcmhvcC52MS5QYXJ0Ir8BCglQYXJ0RGVsdGESFwoPY2FuZGlkYXRlX2luZGV4GAEgASgFEhIKCnBhcnRfaW5kZXgYAiABKAUSDgoEdGV4dBgDIAEoCUgAEhMKCXJlYXNvbmluZxgEIAEoCUgAEhEKB3JlZnVzYWwYBSABKAlIABIYCg5hcmd1bWVudHNfanNvbhgGIAEoCUgAEioKCGxvZ3Byb2JzGAcgAygLMhguZXZlcmhvcC52MS5Ub2tlbkxvZ3Byb2JCBwoFZGVsdGEiSQoHUGFydEVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIRCglzaWduYXR1cmUYAyABKAwi8QEKDENhbmRpZGF0ZUVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSLwoNZmluaXNoX3JlYXNvbhgCIAEoDjIYLmV2ZXJob3AudjEuRmluaXNoUmVhc29uEhwKFG5hdGl2ZV9maW5pc2hfcmVhc29uGAMgASgJEkMKDmV4dGVuc2lvbl9qc29uGA8gAygLMisuZXZlcmhvcC52MS5DYW5kaWRhdGVFbmQuRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItQBCg1Db21wbGV0aW9uRW5kEiAKBXVzYWdlGAEgASgLMhEuZXZlcmhvcC52MS5Vc2FnZRIlCgV0cmFpbBgCIAEoCzIWLmV2ZXJob3AudjEuUm91dGVUcmFpbBJECg5leHRlbnNpb25fanNvbhgPIAMoCzIsLmV2ZXJob3AudjEuQ29tcGxldGlvbkVuZC5FeHRlbnNpb25Kc29uRW50cnkaNAoSRXh0ZW5zaW9uSnNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSRklOSVNIX1JFQVNPTl9TVE9QEAESGAoURklOSVNIX1JFQVNPTl9MRU5HVEgQAhIcChhGSU5JU0hfUkVBU09OX1RPT0xfQ0FMTFMQAxIgChxGSU5JU0hfUkVBU09OX0NPTlRFTlRfRklMVEVSEARCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM", [file_everhop_v1_prompt, file_everhop_v1_route_trail, file_everhop_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Completion is a model's whole answer.
@@ -97,7 +97,8 @@ export type Candidate = Message<"everhop.v1.Candidate"> & {
   index: number;
 
   /**
-   * What was said, in order; `role` is ROLE_ASSISTANT.
+   * What was said, in order; `role` is ROLE_ASSISTANT. The answer's text is the text of its text parts; a reasoning part may stand
+   * before them.
    *
    * @generated from field: everhop.v1.Message message = 2;
    */
@@ -118,7 +119,7 @@ export type Candidate = Message<"everhop.v1.Candidate"> & {
   nativeFinishReason: string;
 
   /**
-   * Log probabilities of the text's tokens, when asked for.
+   * Log probabilities of the tokens of text and refusals, in order, when asked for.
    *
    * @generated from field: repeated everhop.v1.TokenLogprob logprobs = 5;
    */
@@ -167,11 +168,11 @@ export type TokenLogprob = Message<"everhop.v1.TokenLogprob"> & {
   logprob: number;
 
   /**
-   * The most probable tokens at this position, best first.
+   * The most probable tokens at this position, best first; the chosen one may be among them.
    *
-   * @generated from field: repeated everhop.v1.TokenAlternative top = 4;
+   * @generated from field: repeated everhop.v1.TokenAlternative alternatives = 4;
    */
-  top: TokenAlternative[];
+  alternatives: TokenAlternative[];
 };
 
 /**
@@ -221,10 +222,12 @@ export const TokenAlternativeSchema: GenMessage<TokenAlternative> = /*@__PURE__*
  *
  * A stream is: `start`; for each (candidate, part) one `part_start`, any number of `part_delta`, one `part_end`, those of
  * different parts interleaved in any way; after a candidate's last part its `candidate_end`; when all candidates have ended, `end`.
- * `start` comes with the first content, not before. A stream that does not reach `end` has failed and carries an RPC status.
+ * Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
+ * A stream that does not reach `end` has failed and carries an RPC status.
  *
- * The law: folding the events gives the Completion that CompleteChat would have answered. The trail is outside of the law.
- * Events and parts of a kind that a reader does not know are passed over.
+ * The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
+ * part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+ * outside of the law. Events and parts of a kind that a reader does not know are passed over.
  *
  * @generated from message everhop.v1.CompletionEvent
  */
@@ -355,7 +358,7 @@ export type PartStart = Message<"everhop.v1.PartStart"> & {
   partIndex: number;
 
   /**
-   * What the part begins as; its texts are still empty. For a tool call, `id` and `name` stand here whole.
+   * What the part begins as; its texts are still empty. A tool call's `id` and `name` and a part's `issuer` stand here whole.
    *
    * @generated from field: everhop.v1.Part head = 3;
    */
@@ -404,7 +407,7 @@ export type PartDelta = Message<"everhop.v1.PartDelta"> & {
     case: "text";
   } | {
     /**
-     * To a reasoning's text.
+     * To a reasoning.
      *
      * @generated from field: string reasoning = 4;
      */
@@ -464,7 +467,7 @@ export type PartEnd = Message<"everhop.v1.PartEnd"> & {
   partIndex: number;
 
   /**
-   * The vendor's signature over the part, for reasoning and tool calls.
+   * As Part.signature: vendors send it last. Empty: none.
    *
    * @generated from field: bytes signature = 3;
    */
@@ -534,7 +537,7 @@ export type CompletionEnd = Message<"everhop.v1.CompletionEnd"> & {
   usage?: Usage | undefined;
 
   /**
-   * As CompleteChatResponse.trail.
+   * As CompleteChatResponse.trail; no attempt in it is still running. Absent when the caller is configured to see none.
    *
    * @generated from field: everhop.v1.RouteTrail trail = 2;
    */

@@ -10,7 +10,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/prompt.proto.
  */
 export const file_everhop_v1_prompt: GenFile = /*@__PURE__*/
-  fileDesc("ChdldmVyaG9wL3YxL3Byb21wdC5wcm90bxIKZXZlcmhvcC52MSK+BAoGUHJvbXB0Eg0KBW1vZGVsGAEgASgJEiUKCG1lc3NhZ2VzGAIgAygLMhMuZXZlcmhvcC52MS5NZXNzYWdlEh8KBXRvb2xzGAMgAygLMhAuZXZlcmhvcC52MS5Ub29sEisKC3Rvb2xfY2hvaWNlGAQgASgLMhYuZXZlcmhvcC52MS5Ub29sQ2hvaWNlEiYKCHNhbXBsaW5nGAUgASgLMhQuZXZlcmhvcC52MS5TYW1wbGluZxIeChFtYXhfb3V0cHV0X3Rva2VucxgGIAEoBUgAiAEBEhYKDnN0b3Bfc2VxdWVuY2VzGAcgAygJEjMKD3Jlc3BvbnNlX2Zvcm1hdBgIIAEoCzIaLmV2ZXJob3AudjEuUmVzcG9uc2VGb3JtYXQSHAoPY2FuZGlkYXRlX2NvdW50GAkgASgFSAGIAQESLQoIbG9ncHJvYnMYCiABKAsyGy5ldmVyaG9wLnYxLkxvZ3Byb2JzT3B0aW9ucxIvCglyZWFzb25pbmcYCyABKAsyHC5ldmVyaG9wLnYxLlJlYXNvbmluZ09wdGlvbnMSPQoOZXh0ZW5zaW9uX2pzb24YDyADKAsyJS5ldmVyaG9wLnYxLlByb21wdC5FeHRlbnNpb25Kc29uRW50cnkaNAoSRXh0ZW5zaW9uSnNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFAoSX21heF9vdXRwdXRfdG9rZW5zQhIKEF9jYW5kaWRhdGVfY291bnQi4QIKCFNhbXBsaW5nEhgKC3RlbXBlcmF0dXJlGAEgASgBSACIAQESEgoFdG9wX3AYAiABKAFIAYgBARISCgV0b3BfaxgDIAEoBUgCiAEBEh0KEHByZXNlbmNlX3BlbmFsdHkYBCABKAFIA4gBARIeChFmcmVxdWVuY3lfcGVuYWx0eRgFIAEoAUgEiAEBEhEKBHNlZWQYBiABKANIBYgBARI3Cgpsb2dpdF9iaWFzGAcgAygLMiMuZXZlcmhvcC52MS5TYW1wbGluZy5Mb2dpdEJpYXNFbnRyeRowCg5Mb2dpdEJpYXNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAE6AjgBQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3BCCAoGX3RvcF9rQhMKEV9wcmVzZW5jZV9wZW5hbHR5QhQKEl9mcmVxdWVuY3lfcGVuYWx0eUIHCgVfc2VlZCIkCg9Mb2dwcm9ic09wdGlvbnMSEQoJdG9wX2NvdW50GAEgASgFIkoKEFJlYXNvbmluZ09wdGlvbnMSDgoGZWZmb3J0GAEgASgJEhcKCm1heF90b2tlbnMYAiABKAVIAIgBAUINCgtfbWF4X3Rva2VucyKEAQoOUmVzcG9uc2VGb3JtYXQSMwoLanNvbl9vYmplY3QYASABKAsyHC5ldmVyaG9wLnYxLkpzb25PYmplY3RGb3JtYXRIABIzCgtqc29uX3NjaGVtYRgCIAEoCzIcLmV2ZXJob3AudjEuSnNvblNjaGVtYUZvcm1hdEgAQggKBmZvcm1hdCISChBKc29uT2JqZWN0Rm9ybWF0ImoKEEpzb25TY2hlbWFGb3JtYXQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRITCgtzY2hlbWFfanNvbhgDIAEoCRITCgZzdHJpY3QYBCABKAhIAIgBAUIJCgdfc3RyaWN0IlgKB01lc3NhZ2USHgoEcm9sZRgBIAEoDjIQLmV2ZXJob3AudjEuUm9sZRIfCgVwYXJ0cxgCIAMoCzIQLmV2ZXJob3AudjEuUGFydBIMCgRuYW1lGAMgASgJItsBCgRQYXJ0Eg4KBHRleHQYASABKAlIABIiCgVtZWRpYRgCIAEoCzIRLmV2ZXJob3AudjEuTWVkaWFIABIqCglyZWFzb25pbmcYAyABKAsyFS5ldmVyaG9wLnYxLlJlYXNvbmluZ0gAEikKCXRvb2xfY2FsbBgEIAEoCzIULmV2ZXJob3AudjEuVG9vbENhbGxIABItCgt0b29sX3Jlc3VsdBgFIAEoCzIWLmV2ZXJob3AudjEuVG9vbFJlc3VsdEgAEhEKB3JlZnVzYWwYBiABKAlIAEIGCgRraW5kInkKBU1lZGlhEg4KBGRhdGEYASABKAxIABINCgN1cmwYAiABKAlIABIRCgdmaWxlX2lkGAMgASgJSAASEgoKbWVkaWFfdHlwZRgEIAEoCRIOCgZkZXRhaWwYBSABKAkSEAoIZmlsZW5hbWUYBiABKAlCCAoGc291cmNlIjwKCVJlYXNvbmluZxIMCgR0ZXh0GAEgASgJEhEKCXNpZ25hdHVyZRgCIAEoDBIOCgZpc3N1ZXIYAyABKAkiXwoIVG9vbENhbGwSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIWCg5hcmd1bWVudHNfanNvbhgDIAEoCRIRCglzaWduYXR1cmUYBCABKAwSDgoGaXNzdWVyGAUgASgJIlUKClRvb2xSZXN1bHQSFAoMdG9vbF9jYWxsX2lkGAEgASgJEh8KBXBhcnRzGAIgAygLMhAuZXZlcmhvcC52MS5QYXJ0EhAKCGlzX2Vycm9yGAMgASgIIjwKBFRvb2wSLAoIZnVuY3Rpb24YASABKAsyGC5ldmVyaG9wLnYxLkZ1bmN0aW9uVG9vbEgAQgYKBGtpbmQiagoMRnVuY3Rpb25Ub29sEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSFwoPcGFyYW1ldGVyc19qc29uGAMgASgJEhMKBnN0cmljdBgEIAEoCEgAiAEBQgkKB19zdHJpY3QiawoKVG9vbENob2ljZRIiCgRtb2RlGAEgASgOMhQuZXZlcmhvcC52MS5Ub29sTW9kZRIVCg1mdW5jdGlvbl9uYW1lGAIgASgJEhUKCHBhcmFsbGVsGAMgASgISACIAQFCCwoJX3BhcmFsbGVsKl8KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg8KC1JPTEVfU1lTVEVNEAESDQoJUk9MRV9VU0VSEAISEgoOUk9MRV9BU1NJU1RBTlQQAxINCglST0xFX1RPT0wQBCplCghUb29sTW9kZRIZChVUT09MX01PREVfVU5TUEVDSUZJRUQQABISCg5UT09MX01PREVfQVVUTxABEhIKDlRPT0xfTU9ERV9OT05FEAISFgoSVE9PTF9NT0RFX1JFUVVJUkVEEANCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM");
+  fileDesc("ChdldmVyaG9wL3YxL3Byb21wdC5wcm90bxIKZXZlcmhvcC52MSLSBAoGUHJvbXB0Eg0KBW1vZGVsGAEgASgJEiUKCG1lc3NhZ2VzGAIgAygLMhMuZXZlcmhvcC52MS5NZXNzYWdlEh8KBXRvb2xzGAMgAygLMhAuZXZlcmhvcC52MS5Ub29sEisKC3Rvb2xfY2hvaWNlGAQgASgLMhYuZXZlcmhvcC52MS5Ub29sQ2hvaWNlEiYKCHNhbXBsaW5nGAUgASgLMhQuZXZlcmhvcC52MS5TYW1wbGluZxIZChFtYXhfb3V0cHV0X3Rva2VucxgGIAEoBRIWCg5zdG9wX3NlcXVlbmNlcxgHIAMoCRIzCgtqc29uX29iamVjdBgIIAEoCzIcLmV2ZXJob3AudjEuSnNvbk9iamVjdEZvcm1hdEgAEjMKC2pzb25fc2NoZW1hGAwgASgLMhwuZXZlcmhvcC52MS5Kc29uU2NoZW1hRm9ybWF0SAASFwoPY2FuZGlkYXRlX2NvdW50GAkgASgFEi0KCGxvZ3Byb2JzGAogASgLMhsuZXZlcmhvcC52MS5Mb2dwcm9ic09wdGlvbnMSLwoJcmVhc29uaW5nGAsgASgLMhwuZXZlcmhvcC52MS5SZWFzb25pbmdPcHRpb25zEj0KDmV4dGVuc2lvbl9qc29uGA8gAygLMiUuZXZlcmhvcC52MS5Qcm9tcHQuRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhEKD3Jlc3BvbnNlX2Zvcm1hdCLSAgoIU2FtcGxpbmcSGAoLdGVtcGVyYXR1cmUYASABKAFIAIgBARISCgV0b3BfcBgCIAEoAUgBiAEBEg0KBXRvcF9rGAMgASgFEh0KEHByZXNlbmNlX3BlbmFsdHkYBCABKAFIAogBARIeChFmcmVxdWVuY3lfcGVuYWx0eRgFIAEoAUgDiAEBEhEKBHNlZWQYBiABKANIBIgBARI3Cgpsb2dpdF9iaWFzGAcgAygLMiMuZXZlcmhvcC52MS5TYW1wbGluZy5Mb2dpdEJpYXNFbnRyeRowCg5Mb2dpdEJpYXNFbnRyeRILCgNrZXkYASABKAUSDQoFdmFsdWUYAiABKAE6AjgBQg4KDF90ZW1wZXJhdHVyZUIICgZfdG9wX3BCEwoRX3ByZXNlbmNlX3BlbmFsdHlCFAoSX2ZyZXF1ZW5jeV9wZW5hbHR5QgcKBV9zZWVkIiQKD0xvZ3Byb2JzT3B0aW9ucxIRCgl0b3BfY291bnQYASABKAUiIgoQUmVhc29uaW5nT3B0aW9ucxIOCgZlZmZvcnQYASABKAkiEgoQSnNvbk9iamVjdEZvcm1hdCJqChBKc29uU2NoZW1hRm9ybWF0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSEwoLc2NoZW1hX2pzb24YAyABKAkSEwoGc3RyaWN0GAQgASgISACIAQFCCQoHX3N0cmljdCJYCgdNZXNzYWdlEh4KBHJvbGUYASABKA4yEC5ldmVyaG9wLnYxLlJvbGUSHwoFcGFydHMYAiADKAsyEC5ldmVyaG9wLnYxLlBhcnQSDAoEbmFtZRgDIAEoCSLnAQoEUGFydBIOCgR0ZXh0GAEgASgJSAASIgoFbWVkaWEYAiABKAsyES5ldmVyaG9wLnYxLk1lZGlhSAASEwoJcmVhc29uaW5nGAMgASgJSAASKQoJdG9vbF9jYWxsGAQgASgLMhQuZXZlcmhvcC52MS5Ub29sQ2FsbEgAEi0KC3Rvb2xfcmVzdWx0GAUgASgLMhYuZXZlcmhvcC52MS5Ub29sUmVzdWx0SAASEQoHcmVmdXNhbBgGIAEoCUgAEhEKCXNpZ25hdHVyZRgHIAEoDBIOCgZpc3N1ZXIYCCABKAlCBgoEa2luZCJ5CgVNZWRpYRIOCgRkYXRhGAEgASgMSAASDQoDdXJsGAIgASgJSAASEQoHZmlsZV9pZBgDIAEoCUgAEhIKCm1lZGlhX3R5cGUYBCABKAkSDgoGZGV0YWlsGAUgASgJEhAKCGZpbGVuYW1lGAYgASgJQggKBnNvdXJjZSI8CghUb29sQ2FsbBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhYKDmFyZ3VtZW50c19qc29uGAMgASgJIlUKClRvb2xSZXN1bHQSFAoMdG9vbF9jYWxsX2lkGAEgASgJEh8KBXBhcnRzGAIgAygLMhAuZXZlcmhvcC52MS5QYXJ0EhAKCGlzX2Vycm9yGAMgASgIIjwKBFRvb2wSLAoIZnVuY3Rpb24YASABKAsyGC5ldmVyaG9wLnYxLkZ1bmN0aW9uVG9vbEgAQgYKBGtpbmQiagoMRnVuY3Rpb25Ub29sEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSFwoPcGFyYW1ldGVyc19qc29uGAMgASgJEhMKBnN0cmljdBgEIAEoCEgAiAEBQgkKB19zdHJpY3QiawoKVG9vbENob2ljZRIiCgRtb2RlGAEgASgOMhQuZXZlcmhvcC52MS5Ub29sTW9kZRIVCg1mdW5jdGlvbl9uYW1lGAIgASgJEhUKCHBhcmFsbGVsGAMgASgISACIAQFCCwoJX3BhcmFsbGVsKl8KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg8KC1JPTEVfU1lTVEVNEAESDQoJUk9MRV9VU0VSEAISEgoOUk9MRV9BU1NJU1RBTlQQAxINCglST0xFX1RPT0wQBCplCghUb29sTW9kZRIZChVUT09MX01PREVfVU5TUEVDSUZJRUQQABISCg5UT09MX01PREVfQVVUTxABEhIKDlRPT0xfTU9ERV9OT05FEAISFgoSVE9PTF9NT0RFX1JFUVVJUkVEEANCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM");
 
 /**
  * Prompt is a question to a model: the conversation so far and how to go on.
@@ -54,11 +54,11 @@ export type Prompt = Message$1<"everhop.v1.Prompt"> & {
   sampling?: Sampling | undefined;
 
   /**
-   * Most tokens to produce per candidate, reasoning included. Range: >= 1. Unset: the provider's default.
+   * Most tokens to produce per candidate, reasoning included. 0: the provider's default.
    *
-   * @generated from field: optional int32 max_output_tokens = 6;
+   * @generated from field: int32 max_output_tokens = 6;
    */
-  maxOutputTokens?: number | undefined;
+  maxOutputTokens: number;
 
   /**
    * Texts that end a candidate when produced; not part of the answer. At most 4.
@@ -70,16 +70,32 @@ export type Prompt = Message$1<"everhop.v1.Prompt"> & {
   /**
    * Shape of the answer's text. Absent: free text.
    *
-   * @generated from field: everhop.v1.ResponseFormat response_format = 8;
+   * @generated from oneof everhop.v1.Prompt.response_format
    */
-  responseFormat?: ResponseFormat | undefined;
+  responseFormat: {
+    /**
+     * Any JSON object.
+     *
+     * @generated from field: everhop.v1.JsonObjectFormat json_object = 8;
+     */
+    value: JsonObjectFormat;
+    case: "jsonObject";
+  } | {
+    /**
+     * JSON that satisfies a schema.
+     *
+     * @generated from field: everhop.v1.JsonSchemaFormat json_schema = 12;
+     */
+    value: JsonSchemaFormat;
+    case: "jsonSchema";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * Number of alternative answers. Range: 1 to 128. Unset: 1.
+   * Number of alternative answers. Range: 0 to 128. 0: one.
    *
-   * @generated from field: optional int32 candidate_count = 9;
+   * @generated from field: int32 candidate_count = 9;
    */
-  candidateCount?: number | undefined;
+  candidateCount: number;
 
   /**
    * Log probabilities to report. Absent: none.
@@ -131,11 +147,11 @@ export type Sampling = Message$1<"everhop.v1.Sampling"> & {
   topP?: number | undefined;
 
   /**
-   * Only the k most probable tokens. Range: >= 1. Not every provider has it.
+   * Only the k most probable tokens. Not every provider has it. 0: the provider's default.
    *
-   * @generated from field: optional int32 top_k = 3;
+   * @generated from field: int32 top_k = 3;
    */
-  topK?: number | undefined;
+  topK: number;
 
   /**
    * Penalty for tokens that occurred at all. Range: -2 to 2.
@@ -206,13 +222,6 @@ export type ReasoningOptions = Message$1<"everhop.v1.ReasoningOptions"> & {
    * @generated from field: string effort = 1;
    */
   effort: string;
-
-  /**
-   * Most tokens to think with, for providers that count them apart. Range: >= 0. Unset: the provider's default.
-   *
-   * @generated from field: optional int32 max_tokens = 2;
-   */
-  maxTokens?: number | undefined;
 };
 
 /**
@@ -221,43 +230,6 @@ export type ReasoningOptions = Message$1<"everhop.v1.ReasoningOptions"> & {
  */
 export const ReasoningOptionsSchema: GenMessage<ReasoningOptions> = /*@__PURE__*/
   messageDesc(file_everhop_v1_prompt, 3);
-
-/**
- * ResponseFormat fixes the shape of the answer's text.
- *
- * @generated from message everhop.v1.ResponseFormat
- */
-export type ResponseFormat = Message$1<"everhop.v1.ResponseFormat"> & {
-  /**
-   * The shape.
-   *
-   * @generated from oneof everhop.v1.ResponseFormat.format
-   */
-  format: {
-    /**
-     * Any JSON object.
-     *
-     * @generated from field: everhop.v1.JsonObjectFormat json_object = 1;
-     */
-    value: JsonObjectFormat;
-    case: "jsonObject";
-  } | {
-    /**
-     * JSON that satisfies a schema.
-     *
-     * @generated from field: everhop.v1.JsonSchemaFormat json_schema = 2;
-     */
-    value: JsonSchemaFormat;
-    case: "jsonSchema";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message everhop.v1.ResponseFormat.
- * Use `create(ResponseFormatSchema)` to create a new message.
- */
-export const ResponseFormatSchema: GenMessage<ResponseFormat> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 4);
 
 /**
  * JsonObjectFormat asks for any JSON object.
@@ -272,7 +244,7 @@ export type JsonObjectFormat = Message$1<"everhop.v1.JsonObjectFormat"> & {
  * Use `create(JsonObjectFormatSchema)` to create a new message.
  */
 export const JsonObjectFormatSchema: GenMessage<JsonObjectFormat> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 5);
+  messageDesc(file_everhop_v1_prompt, 4);
 
 /**
  * JsonSchemaFormat asks for JSON that satisfies a schema.
@@ -314,7 +286,7 @@ export type JsonSchemaFormat = Message$1<"everhop.v1.JsonSchemaFormat"> & {
  * Use `create(JsonSchemaFormatSchema)` to create a new message.
  */
 export const JsonSchemaFormatSchema: GenMessage<JsonSchemaFormat> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 6);
+  messageDesc(file_everhop_v1_prompt, 5);
 
 /**
  * Message is one turn of a conversation.
@@ -330,7 +302,8 @@ export type Message = Message$1<"everhop.v1.Message"> & {
   role: Role;
 
   /**
-   * What is said, in order.
+   * What is said, in order. A system message holds texts; a user's texts and media; an assistant's texts, reasoning, tool calls
+   * and refusals; a tool's only tool results, one for each call.
    *
    * @generated from field: repeated everhop.v1.Part parts = 2;
    */
@@ -349,7 +322,7 @@ export type Message = Message$1<"everhop.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 7);
+  messageDesc(file_everhop_v1_prompt, 6);
 
 /**
  * Part is one piece of a message.
@@ -380,11 +353,11 @@ export type Part = Message$1<"everhop.v1.Part"> & {
     case: "media";
   } | {
     /**
-     * The model's thinking before its answer.
+     * The model's thinking or its summary, as far as the vendor shows it.
      *
-     * @generated from field: everhop.v1.Reasoning reasoning = 3;
+     * @generated from field: string reasoning = 3;
      */
-    value: Reasoning;
+    value: string;
     case: "reasoning";
   } | {
     /**
@@ -411,6 +384,20 @@ export type Part = Message$1<"everhop.v1.Part"> & {
     value: string;
     case: "refusal";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Opaque proof of the vendor that the part is its own. Hand it back unchanged with the part; it is dropped toward other vendors.
+   *
+   * @generated from field: bytes signature = 7;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Who issued the part and its signature: a provider kind. Set on reasoning and on whatever is signed.
+   *
+   * @generated from field: string issuer = 8;
+   */
+  issuer: string;
 };
 
 /**
@@ -418,7 +405,7 @@ export type Part = Message$1<"everhop.v1.Part"> & {
  * Use `create(PartSchema)` to create a new message.
  */
 export const PartSchema: GenMessage<Part> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 8);
+  messageDesc(file_everhop_v1_prompt, 7);
 
 /**
  * Media is an image, audio or file inside a message.
@@ -484,42 +471,7 @@ export type Media = Message$1<"everhop.v1.Media"> & {
  * Use `create(MediaSchema)` to create a new message.
  */
 export const MediaSchema: GenMessage<Media> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 9);
-
-/**
- * Reasoning is a model's thinking. Handed back unchanged to the vendor that issued it, dropped toward others.
- *
- * @generated from message everhop.v1.Reasoning
- */
-export type Reasoning = Message$1<"everhop.v1.Reasoning"> & {
-  /**
-   * The thinking or its summary, as far as the vendor shows it.
-   *
-   * @generated from field: string text = 1;
-   */
-  text: string;
-
-  /**
-   * Opaque proof of the vendor.
-   *
-   * @generated from field: bytes signature = 2;
-   */
-  signature: Uint8Array;
-
-  /**
-   * Who issued text and signature: a provider kind.
-   *
-   * @generated from field: string issuer = 3;
-   */
-  issuer: string;
-};
-
-/**
- * Describes the message everhop.v1.Reasoning.
- * Use `create(ReasoningSchema)` to create a new message.
- */
-export const ReasoningSchema: GenMessage<Reasoning> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 10);
+  messageDesc(file_everhop_v1_prompt, 8);
 
 /**
  * ToolCall is a model's wish to have a tool run.
@@ -547,20 +499,6 @@ export type ToolCall = Message$1<"everhop.v1.ToolCall"> & {
    * @generated from field: string arguments_json = 3;
    */
   argumentsJson: string;
-
-  /**
-   * Opaque proof of the vendor, as in Reasoning.
-   *
-   * @generated from field: bytes signature = 4;
-   */
-  signature: Uint8Array;
-
-  /**
-   * Who issued the signature: a provider kind.
-   *
-   * @generated from field: string issuer = 5;
-   */
-  issuer: string;
 };
 
 /**
@@ -568,7 +506,7 @@ export type ToolCall = Message$1<"everhop.v1.ToolCall"> & {
  * Use `create(ToolCallSchema)` to create a new message.
  */
 export const ToolCallSchema: GenMessage<ToolCall> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 11);
+  messageDesc(file_everhop_v1_prompt, 9);
 
 /**
  * ToolResult is what a tool answered.
@@ -584,7 +522,7 @@ export type ToolResult = Message$1<"everhop.v1.ToolResult"> & {
   toolCallId: string;
 
   /**
-   * The answer: text or JSON as text, images where the model reads them.
+   * The answer: text or JSON as text, and media where the model reads them. No other kinds of part.
    *
    * @generated from field: repeated everhop.v1.Part parts = 2;
    */
@@ -603,7 +541,7 @@ export type ToolResult = Message$1<"everhop.v1.ToolResult"> & {
  * Use `create(ToolResultSchema)` to create a new message.
  */
 export const ToolResultSchema: GenMessage<ToolResult> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 12);
+  messageDesc(file_everhop_v1_prompt, 10);
 
 /**
  * Tool is something a model may ask the caller to do.
@@ -632,7 +570,7 @@ export type Tool = Message$1<"everhop.v1.Tool"> & {
  * Use `create(ToolSchema)` to create a new message.
  */
 export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 13);
+  messageDesc(file_everhop_v1_prompt, 11);
 
 /**
  * FunctionTool describes a function that the caller runs.
@@ -674,7 +612,7 @@ export type FunctionTool = Message$1<"everhop.v1.FunctionTool"> & {
  * Use `create(FunctionToolSchema)` to create a new message.
  */
 export const FunctionToolSchema: GenMessage<FunctionTool> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 14);
+  messageDesc(file_everhop_v1_prompt, 12);
 
 /**
  * ToolChoice says whether and which tool must be called.
@@ -690,7 +628,8 @@ export type ToolChoice = Message$1<"everhop.v1.ToolChoice"> & {
   mode: ToolMode;
 
   /**
-   * With TOOL_MODE_REQUIRED: only this function. Empty: any.
+   * Set: exactly this function must be called, and `mode` may be left unset; with TOOL_MODE_AUTO or TOOL_MODE_NONE it is
+   * INVALID_ARGUMENT. Empty: any.
    *
    * @generated from field: string function_name = 2;
    */
@@ -709,7 +648,7 @@ export type ToolChoice = Message$1<"everhop.v1.ToolChoice"> & {
  * Use `create(ToolChoiceSchema)` to create a new message.
  */
 export const ToolChoiceSchema: GenMessage<ToolChoice> = /*@__PURE__*/
-  messageDesc(file_everhop_v1_prompt, 15);
+  messageDesc(file_everhop_v1_prompt, 13);
 
 /**
  * Role is who speaks.

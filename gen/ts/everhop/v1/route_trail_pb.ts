@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/route_trail.proto.
  */
 export const file_everhop_v1_route_trail: GenFile = /*@__PURE__*/
-  fileDesc("ChxldmVyaG9wL3YxL3JvdXRlX3RyYWlsLnByb3RvEgpldmVyaG9wLnYxIscBCgpSb3V0ZVRyYWlsEiUKCGF0dGVtcHRzGAEgAygLMhMuZXZlcmhvcC52MS5BdHRlbXB0Eh8KBXNraXBzGAIgAygLMhAuZXZlcmhvcC52MS5Ta2lwEg0KBW1vZGVsGAMgASgJEg4KBnBvbGljeRgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCRIPCgdwYXJ0aWFsGAYgASgIEhgKEG9taXR0ZWRfYXR0ZW1wdHMYByABKAUSFQoNb21pdHRlZF9za2lwcxgIIAEoBSKvAwoHQXR0ZW1wdBINCgVpbmRleBgBIAEoBRIQCghwcm92aWRlchgCIAEoCRIQCghlbmRwb2ludBgDIAEoCRIWCg51cHN0cmVhbV9tb2RlbBgEIAEoCRIQCghrZXlfbmFtZRgFIAEoCRIMCgR0aWVyGAYgASgFEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCGR1cmF0aW9uGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKE3RpbWVfdG9fZmlyc3RfdG9rZW4YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoHb3V0Y29tZRgKIAEoDjIaLmV2ZXJob3AudjEuQXR0ZW1wdE91dGNvbWUSEwoLaHR0cF9zdGF0dXMYCyABKAUSFQoNcHJvdmlkZXJfY29kZRgMIAEoCRIgCgV1c2FnZRgPIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USGwoTdXBzdHJlYW1fcmVxdWVzdF9pZBgQIAEoCRIMCgRoaW50GBEgASgJIlgKBFNraXASEAoIZW5kcG9pbnQYASABKAkSJgoGcmVhc29uGAIgASgOMhYuZXZlcmhvcC52MS5Ta2lwUmVhc29uEhYKDmJlZm9yZV9hdHRlbXB0GAQgASgFKtACCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX09VVENPTUVfT0sQARIaChZBVFRFTVBUX09VVENPTUVfQ0FMTEVSEAISGQoVQVRURU1QVF9PVVRDT01FX01PREVMEAMSGAoUQVRURU1QVF9PVVRDT01FX0FVVEgQBBIZChVBVFRFTVBUX09VVENPTUVfUVVPVEEQBRIYChRBVFRFTVBUX09VVENPTUVfUkFURRAGEhwKGEFUVEVNUFRfT1VUQ09NRV9PVkVSTE9BRBAHEh0KGUFUVEVNUFRfT1VUQ09NRV9UUkFOU0lFTlQQCBIfChtBVFRFTVBUX09VVENPTUVfQ0FMTEVSX0dPTkUQChIhCh1BVFRFTVBUX09VVENPTUVfTUlTQ09ORklHVVJFRBAMKpwBCgpTa2lwUmVhc29uEhsKF1NLSVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUU0tJUF9SRUFTT05fRElTQUJMRUQQBRIgChxTS0lQX1JFQVNPTl9NT0RFTF9OT1RfU0VSVkVEEAsSGAoUU0tJUF9SRUFTT05fREVBRExJTkUQDxIbChdTS0lQX1JFQVNPTl9BVFRFTVBUX0NBUBARQkoKDmRldi5ldmVyaG9wLnYxUAFaNmdpdGh1Yi5jb20vZXZlcmhvcC9ldmVyaG9wL2dlbi9nby9ldmVyaG9wL3YxO2V2ZXJob3B2MWIGcHJvdG8z", [file_everhop_v1_usage, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChxldmVyaG9wL3YxL3JvdXRlX3RyYWlsLnByb3RvEgpldmVyaG9wLnYxIscBCgpSb3V0ZVRyYWlsEiUKCGF0dGVtcHRzGAEgAygLMhMuZXZlcmhvcC52MS5BdHRlbXB0Eh8KBXNraXBzGAIgAygLMhAuZXZlcmhvcC52MS5Ta2lwEg0KBW1vZGVsGAMgASgJEg4KBnBvbGljeRgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCRIPCgdwYXJ0aWFsGAYgASgIEhgKEG9taXR0ZWRfYXR0ZW1wdHMYByABKAUSFQoNb21pdHRlZF9za2lwcxgIIAEoBSKvAwoHQXR0ZW1wdBINCgVpbmRleBgBIAEoBRIQCghwcm92aWRlchgCIAEoCRIQCghlbmRwb2ludBgDIAEoCRIWCg51cHN0cmVhbV9tb2RlbBgEIAEoCRIQCghrZXlfbmFtZRgFIAEoCRIMCgR0aWVyGAYgASgFEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCGR1cmF0aW9uGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKE3RpbWVfdG9fZmlyc3RfdG9rZW4YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoHb3V0Y29tZRgKIAEoDjIaLmV2ZXJob3AudjEuQXR0ZW1wdE91dGNvbWUSEwoLaHR0cF9zdGF0dXMYCyABKAUSFQoNcHJvdmlkZXJfY29kZRgMIAEoCRIgCgV1c2FnZRgPIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USGwoTdXBzdHJlYW1fcmVxdWVzdF9pZBgQIAEoCRIMCgRoaW50GBEgASgJIlgKBFNraXASEAoIZW5kcG9pbnQYASABKAkSJgoGcmVhc29uGAIgASgOMhYuZXZlcmhvcC52MS5Ta2lwUmVhc29uEhYKDmJlZm9yZV9hdHRlbXB0GAQgASgFKoYDCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX09VVENPTUVfT0sQARIjCh9BVFRFTVBUX09VVENPTUVfUkVRVUVTVF9SRUZVU0VEEAISJQohQVRURU1QVF9PVVRDT01FX01PREVMX1VOQVZBSUxBQkxFEAMSHwobQVRURU1QVF9PVVRDT01FX0tFWV9SRUZVU0VEEAQSIwofQVRURU1QVF9PVVRDT01FX1FVT1RBX0VYSEFVU1RFRBAFEiAKHEFUVEVNUFRfT1VUQ09NRV9SQVRFX0xJTUlURUQQBhIeChpBVFRFTVBUX09VVENPTUVfT1ZFUkxPQURFRBAHEiMKH0FUVEVNUFRfT1VUQ09NRV9UUkFOU0lFTlRfRkFVTFQQCBIfChtBVFRFTVBUX09VVENPTUVfQ0FMTEVSX0dPTkUQChIhCh1BVFRFTVBUX09VVENPTUVfTUlTQ09ORklHVVJFRBAMKpwBCgpTa2lwUmVhc29uEhsKF1NLSVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUU0tJUF9SRUFTT05fRElTQUJMRUQQBRIgChxTS0lQX1JFQVNPTl9NT0RFTF9OT1RfU0VSVkVEEAsSGAoUU0tJUF9SRUFTT05fREVBRExJTkUQDxIbChdTS0lQX1JFQVNPTl9BVFRFTVBUX0NBUBARQkoKDmRldi5ldmVyaG9wLnYxUAFaNmdpdGh1Yi5jb20vZXZlcmhvcC9ldmVyaG9wL2dlbi9nby9ldmVyaG9wL3YxO2V2ZXJob3B2MWIGcHJvdG8z", [file_everhop_v1_usage, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * RouteTrail is the way a request took: what was tried and what was passed over, in order. The same object stands in answers,
@@ -31,7 +31,7 @@ export type RouteTrail = Message<"everhop.v1.RouteTrail"> & {
   attempts: Attempt[];
 
   /**
-   * Candidates passed over, each with its reason.
+   * Endpoints passed over, each with its reason, in order; `before_attempt` tells where they stand among the attempts.
    *
    * @generated from field: repeated everhop.v1.Skip skips = 2;
    */
@@ -45,7 +45,7 @@ export type RouteTrail = Message<"everhop.v1.RouteTrail"> & {
   model: string;
 
   /**
-   * The policy that ordered the candidates: `ordered` by priority and then as configured, or `pinned` by the caller's own list.
+   * The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`.
    *
    * @generated from field: string policy = 4;
    */
@@ -207,7 +207,7 @@ export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
   messageDesc(file_everhop_v1_route_trail, 1);
 
 /**
- * Skip is a candidate that was passed over.
+ * Skip is an endpoint that was passed over.
  *
  * @generated from message everhop.v1.Skip
  */
@@ -227,7 +227,7 @@ export type Skip = Message<"everhop.v1.Skip"> & {
   reason: SkipReason;
 
   /**
-   * Index of the attempt that was chosen past it; one more than the last where none was.
+   * The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one.
    *
    * @generated from field: int32 before_attempt = 4;
    */
@@ -242,13 +242,13 @@ export const SkipSchema: GenMessage<Skip> = /*@__PURE__*/
   messageDesc(file_everhop_v1_route_trail, 2);
 
 /**
- * AttemptOutcome is how an attempt ended. Every outcome but OK names who is to blame and so what the gateway did next.
+ * AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come.
  *
  * @generated from enum everhop.v1.AttemptOutcome
  */
 export const AttemptOutcome = {
   /**
-   * Still running.
+   * Not said, or not known to this version.
    *
    * @generated from enum value: ATTEMPT_OUTCOME_UNSPECIFIED = 0;
    */
@@ -262,53 +262,53 @@ export const AttemptOutcome = {
   OK: 1,
 
   /**
-   * The request itself was refused.
+   * The request itself was refused: no other endpoint was tried.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_CALLER = 2;
+   * @generated from enum value: ATTEMPT_OUTCOME_REQUEST_REFUSED = 2;
    */
-  CALLER: 2,
+  REQUEST_REFUSED: 2,
 
   /**
    * The model is not served there.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_MODEL = 3;
+   * @generated from enum value: ATTEMPT_OUTCOME_MODEL_UNAVAILABLE = 3;
    */
-  MODEL: 3,
+  MODEL_UNAVAILABLE: 3,
 
   /**
    * The key was refused.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_AUTH = 4;
+   * @generated from enum value: ATTEMPT_OUTCOME_KEY_REFUSED = 4;
    */
-  AUTH: 4,
+  KEY_REFUSED: 4,
 
   /**
    * The account's balance or quota is spent.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_QUOTA = 5;
+   * @generated from enum value: ATTEMPT_OUTCOME_QUOTA_EXHAUSTED = 5;
    */
-  QUOTA: 5,
+  QUOTA_EXHAUSTED: 5,
 
   /**
    * Too many requests.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_RATE = 6;
+   * @generated from enum value: ATTEMPT_OUTCOME_RATE_LIMITED = 6;
    */
-  RATE: 6,
+  RATE_LIMITED: 6,
 
   /**
    * The provider is overloaded.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_OVERLOAD = 7;
+   * @generated from enum value: ATTEMPT_OUTCOME_OVERLOADED = 7;
    */
-  OVERLOAD: 7,
+  OVERLOADED: 7,
 
   /**
    * A fault that may pass: errors, resets, timeouts, nonsense.
    *
-   * @generated from enum value: ATTEMPT_OUTCOME_TRANSIENT = 8;
+   * @generated from enum value: ATTEMPT_OUTCOME_TRANSIENT_FAULT = 8;
    */
-  TRANSIENT: 8,
+  TRANSIENT_FAULT: 8,
 
   /**
    * The caller left or its deadline passed.
@@ -326,7 +326,7 @@ export const AttemptOutcome = {
 } as const;
 
 /**
- * AttemptOutcome is how an attempt ended. Every outcome but OK names who is to blame and so what the gateway did next.
+ * AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come.
  *
  * @generated from enum everhop.v1.AttemptOutcome
  */
@@ -339,7 +339,8 @@ export const AttemptOutcomeSchema: GenEnum<AttemptOutcome> = /*@__PURE__*/
   enumDesc(file_everhop_v1_route_trail, 0);
 
 /**
- * SkipReason is why a candidate was passed over. Readers treat values that they do not know as unspecified.
+ * SkipReason is why an endpoint was passed over. Numbers left free belong to reasons to come; readers treat values that they do
+ * not know as unspecified.
  *
  * @generated from enum everhop.v1.SkipReason
  */
@@ -381,7 +382,8 @@ export const SkipReason = {
 } as const;
 
 /**
- * SkipReason is why a candidate was passed over. Readers treat values that they do not know as unspecified.
+ * SkipReason is why an endpoint was passed over. Numbers left free belong to reasons to come; readers treat values that they do
+ * not know as unspecified.
  *
  * @generated from enum everhop.v1.SkipReason
  */

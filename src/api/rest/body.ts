@@ -1,0 +1,66 @@
+import type { IncomingMessage } from "node:http";
+import { FaultError } from "../../chat/fault.ts";
+import { type JsonObject, objectOf } from "../../providers/openai/json.ts";
+
+/** Largest request: images and audio travel inside. */
+const maxBodyBytes = 32 << 20;
+
+/**
+ * Reads a request's JSON object, its text and its value.
+ * @throws FaultError when it is too large, of another media type, or no JSON object
+ */
+export async function readJson(request: IncomingMessage): Promise<{ text: string; json: JsonObject }> {
+  const { headers } = request;
+  const mediaType = (headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
+  if (mediaType !== "application/json") {
+    throw new FaultError({ kind: "unsupported_media_type", expected: "content-type: application/json" });
+  }
+  const encoding = headers["content-encoding"] ?? "identity";
+  if (encoding !== "identity") throw new FaultError({ kind: "unsupported_media_type", expected: "a body without content-encoding" });
+  if (Number(headers["content-length"] ?? 0) > maxBodyBytes) throw tooLarge();
+  const text = await readText(request);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw invalidBody(text === "" ? "expected a JSON object, got nothing" : `expected JSON: ${(error as Error).message.slice(0, 200)}`);
+  }
+  const json = objectOf(value);
+  if (!json) throw invalidBody("expected a JSON object");
+  return { text, json };
+}
+
+function readText(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > maxBodyBytes) {
+        // The rest is not read; the answer goes out and the connection with it.
+        request.pause();
+        request.removeAllListeners("data");
+        reject(tooLarge());
+        return;
+      }
+      chunks.push(chunk);
+    });
+    request.on("end", () => {
+      const [first] = chunks;
+      const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks);
+      // A byte order mark is no JSON, but some clients write one.
+      const text = bytes.toString("utf8");
+      resolve(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    });
+    request.on("error", reject);
+    request.on("aborted", () => reject(new Error("the request broke off")));
+  });
+}
+
+function tooLarge(): FaultError {
+  return new FaultError({ kind: "request_too_large", limitBytes: maxBodyBytes });
+}
+
+function invalidBody(description: string): FaultError {
+  return new FaultError({ kind: "invalid_request", violations: [{ field: "body", description }] });
+}

@@ -1,0 +1,41 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Caller } from "../../gateway/caller.ts";
+import type { Cancellation } from "../../runtime/cancellation.ts";
+import type { RequestIdentity } from "../edge.ts";
+
+/** One request with its answer, as a route's handler sees it. */
+export interface Exchange extends RequestIdentity {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Path without query, percent-decoded. */
+  readonly path: string;
+  /** Undefined on a public route only. */
+  readonly caller: Caller | undefined;
+  /** Called off when the client leaves or the process stops. */
+  readonly cancellation: Cancellation;
+}
+
+/** Sends a JSON answer. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  sendText(response, status, JSON.stringify(body), headers);
+}
+
+/** Sends a JSON answer whose text is there already. */
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  json: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": String(Buffer.byteLength(json)),
+    ...headers,
+  });
+  response.end(json);
+}

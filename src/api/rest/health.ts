@@ -1,0 +1,14 @@
+import type { Edge } from "../edge.ts";
+import { type Exchange, sendJson } from "./exchange.ts";
+
+/** `GET /health`: whether the process answers, and how the keys fared. Asks no provider. */
+export async function health({ draining, version, keyStats }: Edge, { response, requestId }: Exchange): Promise<void> {
+  const { total, available, failed, currentIndex } = keyStats();
+  const body = {
+    status: draining() ? "draining" : "healthy",
+    service: "everhop",
+    version,
+    key_stats: { total, available, failed, current_index: currentIndex },
+  };
+  sendJson(response, 200, body, { "x-request-id": requestId });
+}

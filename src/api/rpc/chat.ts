@@ -1,0 +1,105 @@
+import { create } from "@bufbuild/protobuf";
+import { durationMs as msOfDuration } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  type ChatOptions,
+  type ChatService,
+  CompleteChatResponseSchema,
+  StreamChatResponseSchema,
+} from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
+import { checkPrompt, maxFallbackProviders, outside, ranges } from "../../chat/check.ts";
+import { FaultError, type Violation } from "../../chat/fault.ts";
+import type { CompletionEvent, Prompt } from "../../chat/messages.ts";
+import type { Call } from "../../gateway/call.ts";
+import { complete } from "../../gateway/complete.ts";
+import { type OpenStream, open } from "../../gateway/stream.ts";
+import { typedLane } from "../../providers/openai/typed-lane.ts";
+import { type Edge, maxTimeoutMs } from "../edge.ts";
+import { routeHeaders } from "../trail-header.ts";
+import { type RpcCall, startCall, unaryCall } from "./call.ts";
+import { routeTrail } from "./route-trail.ts";
+
+/** ChatService on the gateway. */
+export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
+  const { machine } = edge;
+  return {
+    completeChat: ({ prompt, options }, context) =>
+      unaryCall(edge, context, async (rpc) => {
+        const lane = typedLane(checked(prompt, options));
+        const { value, trail } = await complete(machine, callOf(prompt, options, rpc, context), lane);
+        tell(context, routeHeaders(trail, rpc.caller.seesTrail));
+        return create(CompleteChatResponseSchema, {
+          completion: value,
+          ...(rpc.caller.seesTrail && { trail: routeTrail(trail) }),
+        });
+      }),
+
+    async *streamChat({ prompt, options }, context) {
+      const rpc = startCall(edge, context);
+      let stream: OpenStream<CompletionEvent> | undefined;
+      try {
+        const opened = await rpc.guard(async () => {
+          const lane = typedLane(checked(prompt, options));
+          return open(machine, callOf(prompt, options, rpc, context), lane);
+        });
+        stream = opened;
+        tell(context, routeHeaders(opened.trail, rpc.caller.seesTrail));
+        for (let last = false; !last; ) {
+          const batch = await rpc.guard(() => opened.next());
+          last = batch.last;
+          for (const event of batch.items) {
+            if (event.kind.case === "end" && rpc.caller.seesTrail) event.kind.value.trail = routeTrail(opened.trail);
+            yield create(StreamChatResponseSchema, { event });
+          }
+        }
+      } finally {
+        stream?.close(rpc.gone());
+        rpc.release();
+      }
+    },
+  };
+}
+
+/** The prompt, if it may go. */
+function checked(prompt: Prompt | undefined, options: ChatOptions | undefined): Prompt {
+  const violations: Violation[] = prompt ? checkPrompt(prompt) : [{ field: "prompt", description: "expected a prompt, got none" }];
+  if (options) violations.push(...checkOptions(options));
+  if (!prompt || violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
+  return prompt;
+}
+
+function checkOptions({ timeout, retryCount, fallbackProviders }: ChatOptions): Violation[] {
+  const violations: Violation[] = [];
+  if (timeout && msOfDuration(timeout) <= 0) {
+    violations.push({ field: "options.timeout", description: "expected more than 0 seconds" });
+  }
+  const problem = retryCount === undefined ? undefined : outside(retryCount, ranges.retryCount);
+  if (problem) violations.push({ field: "options.retry_count", description: problem });
+  if (fallbackProviders.length > maxFallbackProviders) {
+    const description = `expected at most ${maxFallbackProviders} names, got ${fallbackProviders.length}`;
+    violations.push({ field: "options.fallback_providers", description });
+  }
+  return violations;
+}
+
+function callOf(prompt: Prompt | undefined, options: ChatOptions | undefined, rpc: RpcCall, context: HandlerContext): Call {
+  const limits = [context.timeoutMs(), options?.timeout && msOfDuration(options.timeout)].filter((ms) => ms !== undefined);
+  return {
+    caller: rpc.caller,
+    destination: {
+      model: prompt?.model ?? "",
+      provider: options?.provider ?? "",
+      fallbackProviders: options?.fallbackProviders ?? [],
+      fieldPrefix: { routing: "options.", model: "prompt." },
+    },
+    traceId: rpc.traceId,
+    cancellation: rpc.cancellation,
+    timeoutMs: limits.length > 0 ? Math.min(...limits, maxTimeoutMs) : undefined,
+    patienceMs: undefined,
+    retryCount: options?.retryCount,
+  };
+}
+
+function tell(context: HandlerContext, headers: Record<string, string>): void {
+  for (const [name, value] of Object.entries(headers)) context.responseHeader.set(name, value);
+}

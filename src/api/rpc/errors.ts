@@ -1,0 +1,58 @@
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/ts/google/rpc/error_details_pb.ts";
+import type { Fault } from "../../chat/fault.ts";
+import { RouteTrailSchema } from "../../chat/messages.ts";
+import type { CallError } from "../../gateway/call.ts";
+import { failureOf, isFinal, type RpcStatus, retryDelayMs } from "../../gateway/faults.ts";
+import { boundedRouteTrail } from "./route-trail.ts";
+
+const codes: Readonly<Record<RpcStatus, Code>> = {
+  canceled: Code.Canceled,
+  invalid_argument: Code.InvalidArgument,
+  deadline_exceeded: Code.DeadlineExceeded,
+  not_found: Code.NotFound,
+  resource_exhausted: Code.ResourceExhausted,
+  failed_precondition: Code.FailedPrecondition,
+  unimplemented: Code.Unimplemented,
+  internal: Code.Internal,
+  unavailable: Code.Unavailable,
+  unauthenticated: Code.Unauthenticated,
+};
+
+/**
+ * A call's failure as a status: always with an ErrorInfo, with the wrong fields and the wait where there are any, and with the
+ * trail once routing has begun.
+ */
+export function connectError(
+  error: CallError,
+  shown: { requestId: string; seesTrail: boolean; headers: Record<string, string> },
+): ConnectError {
+  const { fault, trail } = error;
+  const { rpc, reason } = failureOf(fault);
+  const delayMs = retryDelayMs(fault);
+  const providerCode = "providerCode" in fault ? fault.providerCode : undefined;
+  const metadata = { request_id: shown.requestId, ...(providerCode && { provider_code: providerCode }) };
+  const details: NonNullable<ConstructorParameters<typeof ConnectError>[3]> = [];
+  details.push(detail(ErrorInfoSchema, { reason, domain: "everhop", metadata }));
+  const violations = violationsOf(fault);
+  if (violations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations: [...violations] }));
+  if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(delayMs) }));
+  if (trail && shown.seesTrail) details.push({ desc: RouteTrailSchema, value: boundedRouteTrail(trail) });
+  const pushback = delayMs ?? (isFinal(fault) ? -1 : undefined);
+  const headers = { ...shown.headers, ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }) };
+  return new ConnectError(error.message, codes[rpc], headers, details, error);
+}
+
+function violationsOf(fault: Fault) {
+  if (fault.kind === "invalid_request") return fault.violations;
+  if (fault.kind === "refused_request" && fault.param) {
+    return [{ field: fault.param, description: fault.message ?? "refused by the provider" }];
+  }
+  return [];
+}
+
+function detail<Desc extends DescMessage>(desc: Desc, value: MessageInitShape<Desc>) {
+  return { desc, value: create(desc, value) };
+}

@@ -1,0 +1,41 @@
+import type { AttemptRecord, Trail } from "../routing/trail.ts";
+
+const maxLength = 1024;
+
+/**
+ * A trail on one line: `fast/gpt-4o#k1 429 210ms, steady/gpt-4o#k2 200 812ms`. For a stream the figure is its time to the first
+ * content. Cut to 1 KiB.
+ */
+export function compactTrail({ attempts }: Trail): string {
+  const hops = attempts.map(compactHop);
+  let line = hops.join(", ");
+  if (line.length > maxLength) {
+    const fitting: string[] = [];
+    for (const hop of hops) {
+      if (fitting.join(", ").length + hop.length > maxLength - 20) break;
+      fitting.push(hop);
+    }
+    line = [...fitting, `+${hops.length - fitting.length} more`].join(", ");
+  }
+  return line;
+}
+
+function compactHop({ endpoint, keyName, httpStatus, outcome, firstContentMs, durationMs }: AttemptRecord): string {
+  // A status says how the provider answered; where it answered well and the attempt failed all the same, its class says more.
+  const result = httpStatus === undefined || (httpStatus < 300 && outcome && outcome !== "ok") ? outcome : httpStatus;
+  const ms = Math.round(firstContentMs ?? durationMs ?? 0);
+  // Endpoint names come from configuration and may hold anything; a header may not.
+  const name = `${endpoint}${keyName && `#${keyName}`}`.replace(/[^\x21-\x7e]|,/g, "_");
+  return `${name} ${result ?? "open"} ${ms}ms`;
+}
+
+/** Headers that tell a caller the way of its request; none of the trail when it is configured to see none. */
+export function routeHeaders(trail: Trail | undefined, seesTrail: boolean): Record<string, string> {
+  if (!trail || !seesTrail) return {};
+  const served = trail.attempts.find(({ outcome }) => outcome === undefined || outcome === "ok");
+  return {
+    ...(served && { "x-everhop-provider": served.provider.replace(/[^\x21-\x7e]/g, "_") }),
+    "x-everhop-attempts": String(trail.attempts.length),
+    ...(trail.attempts.length > 0 && { "x-everhop-trail": compactTrail(trail) }),
+  };
+}

@@ -1,0 +1,184 @@
+import type { Violation } from "./fault.ts";
+import { type Part, type Prompt, Role, ToolMode } from "./messages.ts";
+
+/** What a number of a prompt may be; both surfaces check against the same limits. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+  /** Only whole numbers. */
+  readonly whole?: boolean;
+}
+
+const int32Max = 2 ** 31 - 1;
+
+/** The limits of the chat parameters, as the OpenAI API publishes them. */
+export const ranges = {
+  temperature: { min: 0, max: 2 },
+  topP: { min: 0, max: 1 },
+  topK: { min: 1, max: int32Max, whole: true },
+  penalty: { min: -2, max: 2 },
+  logitBias: { min: -100, max: 100 },
+  maxOutputTokens: { min: 1, max: int32Max, whole: true },
+  candidateCount: { min: 1, max: 128, whole: true },
+  topLogprobs: { min: 0, max: 20, whole: true },
+  retryCount: { min: 0, max: 9, whole: true },
+} as const satisfies Record<string, Range>;
+
+/** Most stop sequences. */
+export const maxStopSequences = 4;
+/** Most providers that one call may name as fallbacks. */
+export const maxFallbackProviders = 16;
+/** Most messages, tools and parts: far above what any model reads, far below what would stall the process. */
+const maxItems = 10_000;
+
+/** Says what is wrong with a number, or nothing when it lies in the range. */
+export function outside(value: unknown, range: Range): string | undefined {
+  const kind = range.whole ? "a whole number" : "a number";
+  const fits =
+    typeof value === "number" &&
+    value >= range.min &&
+    value <= range.max &&
+    (!range.whole || Number.isInteger(value));
+  if (fits) return undefined;
+  const limits = range.max === int32Max ? `of at least ${range.min}` : `from ${range.min} to ${range.max}`;
+  return `expected ${kind} ${limits}, got ${shown(value)}`;
+}
+
+/** A value as it may stand in a message: cut short, never a whole body. */
+export function shown(value: unknown): string {
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/**
+ * Checks a prompt before any upstream is called.
+ * @returns every violation, with paths as in the contract; none when the prompt may go
+ */
+export function checkPrompt(prompt: Prompt): Violation[] {
+  const violations: Violation[] = [];
+  const complain = (field: string, description: string) => {
+    if (violations.length < 100) violations.push({ field: `prompt.${field}`, description });
+  };
+  const number = (field: string, value: number | undefined, range: Range) => {
+    const problem = value === undefined ? undefined : outside(value, range);
+    if (problem) complain(field, problem);
+  };
+
+  if (prompt.messages.length === 0) complain("messages", "expected at least one message, got none");
+  if (prompt.messages.length > maxItems) complain("messages", `expected at most ${maxItems} messages`);
+  if (prompt.tools.length > maxItems) complain("tools", `expected at most ${maxItems} tools`);
+  for (const [index, message] of prompt.messages.slice(0, maxItems).entries()) {
+    const path = `messages[${index}]`;
+    if (message.role === Role.UNSPECIFIED || !(message.role in roleNames)) {
+      complain(`${path}.role`, "expected ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL");
+    }
+    for (const [position, part] of message.parts.entries()) {
+      checkPart(part, message.role, `${path}.parts[${position}]`, complain);
+    }
+  }
+  for (const [index, tool] of prompt.tools.slice(0, maxItems).entries()) {
+    const path = `tools[${index}]`;
+    if (tool.kind.case !== "function") {
+      complain(path, "expected `function`");
+      continue;
+    }
+    checkName(`${path}.function.name`, tool.kind.value.name, complain);
+    if (tool.kind.value.parametersJson !== "") {
+      checkJsonObject(`${path}.function.parameters_json`, tool.kind.value.parametersJson, complain);
+    }
+  }
+
+  const { sampling, responseFormat, toolChoice } = prompt;
+  if (sampling) {
+    number("sampling.temperature", sampling.temperature, ranges.temperature);
+    number("sampling.top_p", sampling.topP, ranges.topP);
+    number("sampling.top_k", sampling.topK || undefined, ranges.topK);
+    number("sampling.presence_penalty", sampling.presencePenalty, ranges.penalty);
+    number("sampling.frequency_penalty", sampling.frequencyPenalty, ranges.penalty);
+    for (const [token, bias] of Object.entries(sampling.logitBias)) {
+      number(`sampling.logit_bias[${token}]`, bias, ranges.logitBias);
+    }
+  }
+  number("max_output_tokens", prompt.maxOutputTokens || undefined, ranges.maxOutputTokens);
+  number("candidate_count", prompt.candidateCount || undefined, ranges.candidateCount);
+  number("logprobs.top_count", prompt.logprobs?.topCount, ranges.topLogprobs);
+  if (prompt.stopSequences.length > maxStopSequences) {
+    complain("stop_sequences", `expected at most ${maxStopSequences}, got ${prompt.stopSequences.length}`);
+  }
+  if (prompt.stopSequences.includes("")) complain("stop_sequences", "expected texts that are not empty");
+  if (responseFormat.case === "jsonSchema") {
+    checkName("json_schema.name", responseFormat.value.name, complain);
+    checkJsonObject("json_schema.schema_json", responseFormat.value.schemaJson, complain);
+  }
+  if (toolChoice?.functionName && (toolChoice.mode === ToolMode.AUTO || toolChoice.mode === ToolMode.NONE)) {
+    complain("tool_choice.function_name", "expected with TOOL_MODE_REQUIRED or no mode, for the function must be called");
+  }
+  for (const [name, json] of Object.entries(prompt.extensionJson)) {
+    if (parsed(json) === undefined) complain(`extension_json[${name}]`, "expected JSON text");
+  }
+  return violations;
+}
+
+type Complain = (field: string, description: string) => void;
+
+const roleNames: Record<number, string> = { 1: "system", 2: "user", 3: "assistant", 4: "tool" };
+
+/** Which kinds of part may stand in a message of a role. */
+const allowedParts: Record<number, readonly string[]> = {
+  [Role.SYSTEM]: ["text"],
+  [Role.USER]: ["text", "media"],
+  [Role.ASSISTANT]: ["text", "reasoning", "toolCall", "refusal"],
+  [Role.TOOL]: ["toolResult"],
+};
+
+const contractNames: Record<string, string> = { toolCall: "tool_call", toolResult: "tool_result" };
+
+function checkPart(part: Part, role: Role, path: string, complain: Complain): void {
+  const { kind } = part;
+  if (kind.case === undefined) {
+    complain(path, "expected a part with its kind set: `text`, `media`, `reasoning`, `tool_call`, `tool_result` or `refusal`");
+    return;
+  }
+  const allowed = allowedParts[role];
+  if (allowed && !allowed.includes(kind.case)) {
+    const names = allowed.map((name) => `\`${contractNames[name] ?? name}\``).join(", ");
+    complain(path, `expected ${names} in a message of role ${roleNames[role]}, got \`${contractNames[kind.case] ?? kind.case}\``);
+  }
+  if (kind.case === "media") {
+    if (kind.value.source.case === undefined) complain(`${path}.media`, "expected `data`, `url` or `file_id`");
+    if (!/^[a-z]+\/[^\s/]+$/i.test(kind.value.mediaType)) {
+      complain(`${path}.media.media_type`, `expected a media type such as image/png, got ${shown(kind.value.mediaType)}`);
+    }
+  }
+  if (kind.case === "toolCall" && kind.value.name === "") complain(`${path}.tool_call.name`, "expected a name");
+  if (kind.case === "toolResult") {
+    if (kind.value.toolCallId === "") complain(`${path}.tool_result.tool_call_id`, "expected the id of the call it answers");
+    for (const [position, inner] of kind.value.parts.entries()) {
+      if (inner.kind.case !== "text" && inner.kind.case !== "media") {
+        complain(`${path}.tool_result.parts[${position}]`, "expected `text` or `media`");
+      }
+    }
+  }
+}
+
+function checkName(field: string, name: string, complain: Complain): void {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) {
+    complain(field, `expected 1 to 64 of A-Z, a-z, 0-9, _ and -, got ${shown(name)}`);
+  }
+}
+
+function checkJsonObject(field: string, json: string, complain: Complain): void {
+  const value = parsed(json);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    complain(field, "expected the text of a JSON object");
+  }
+}
+
+/** The value of a JSON text; undefined when it is none. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,73 @@
+/** One wrong field of a request. */
+export interface Violation {
+  /** Path of the field in the words of the surface it came by: `temperature`, `prompt.sampling.temperature`. */
+  readonly field: string;
+  /** What was wrong and what was expected. */
+  readonly description: string;
+}
+
+/** What an upstream said with its refusal, as far as it said anything. */
+export interface UpstreamWords {
+  /** HTTP status of its answer. */
+  readonly status?: number;
+  /** Its own error code or type, as text. */
+  readonly providerCode?: string;
+  /** Its own words, cut to a length that is fit to show. */
+  readonly message?: string;
+  /** How long it asked to be left alone. */
+  readonly retryAfterMs?: number;
+  /** The request's field that it complains of, in its dialect. */
+  readonly param?: string;
+}
+
+/** Something that an upstream did, or that happened on the way to it: how one attempt can fail. */
+export type UpstreamFault = UpstreamWords &
+  (
+    | { readonly kind: "refused_request" } // the request itself is wrong: no other endpoint would take it
+    | { readonly kind: "content_filtered" }
+    | { readonly kind: "context_length_exceeded" }
+    | { readonly kind: "model_unavailable" }
+    | { readonly kind: "key_refused" }
+    | { readonly kind: "quota_exhausted" }
+    | { readonly kind: "rate_limited" }
+    | { readonly kind: "overloaded" }
+    | { readonly kind: "server_error" }
+    | { readonly kind: "unreachable"; readonly cause: "refused" | "dns" | "tls" | "connect_timeout" | "network" }
+    | { readonly kind: "connection_lost" }
+    | { readonly kind: "timed_out"; readonly phase: "first_content" | "idle" | "total" }
+    | { readonly kind: "truncated" }
+    | { readonly kind: "malformed" }
+    | { readonly kind: "too_large" }
+    | { readonly kind: "misconfigured" }
+  );
+
+/** Why a call ended without an answer although no upstream is to blame. */
+export type LocalFault =
+  | { readonly kind: "invalid_request"; readonly violations: readonly Violation[] }
+  | { readonly kind: "unknown_model"; readonly model: string }
+  | { readonly kind: "unknown_route"; readonly route: string }
+  | { readonly kind: "method_not_allowed"; readonly allowed: string }
+  | { readonly kind: "unsupported_media_type"; readonly expected: string }
+  | { readonly kind: "request_too_large"; readonly limitBytes: number }
+  | { readonly kind: "unauthorized" }
+  | { readonly kind: "caller_gone" }
+  | { readonly kind: "deadline_exceeded" }
+  | { readonly kind: "shutting_down" }
+  | { readonly kind: "all_failed"; readonly summary: string }
+  | { readonly kind: "all_limited"; readonly summary: string; readonly retryAfterMs?: number }
+  | { readonly kind: "nothing_to_try"; readonly summary: string }
+  | { readonly kind: "internal" };
+
+/** Everything that can go wrong, closed: the gateway's table of failure has a row for each kind, and the compiler checks it. */
+export type Fault = UpstreamFault | LocalFault;
+
+/** A fault on its way up. */
+export class FaultError extends Error {
+  override name = "FaultError";
+  readonly fault: Fault;
+
+  constructor(fault: Fault, options?: ErrorOptions) {
+    super(fault.kind, options);
+    this.fault = fault;
+  }
+}

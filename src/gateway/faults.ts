@@ -1,0 +1,267 @@
+import { type Fault, FaultError, type UpstreamWords } from "../chat/fault.ts";
+import { AttemptTimeout } from "../routing/lease.ts";
+import type { RouteError } from "../routing/router.ts";
+import type { AttemptRecord, Trail } from "../routing/trail.ts";
+import type { FaultClass, Verdict } from "../routing/verdict.ts";
+import { CallerGone, DeadlineExceeded, ShuttingDown } from "../runtime/cancellation.ts";
+
+/** Status words of gRPC, which Connect shares. */
+export type RpcStatus =
+  | "canceled"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "unauthenticated";
+
+/** How a fault is told to a caller, on whatever surface. */
+export interface Failure {
+  readonly rpc: RpcStatus;
+  readonly http: number;
+  /** OpenAI's `error.type`. */
+  readonly type: "invalid_request_error" | "authentication_error" | "rate_limit_error" | "server_error";
+  /** OpenAI's `error.code`. */
+  readonly code: string;
+  /** Reason of the ErrorInfo. */
+  readonly reason: string;
+}
+
+/** What an attempt's fault means for the request, and for whoever runs the gateway. */
+interface Meaning {
+  readonly next: Verdict["next"];
+  readonly blame: Verdict["blame"];
+  readonly class: FaultClass;
+  readonly hint?: string;
+}
+
+interface Row extends Failure {
+  /** Only for what can happen to an attempt. */
+  readonly meaning?: Meaning;
+}
+
+const badRequest = {
+  rpc: "invalid_argument",
+  http: 400,
+  type: "invalid_request_error",
+  code: "invalid_request",
+  reason: "INVALID_REQUEST",
+} as const;
+/** Told when a stream breaks after its first content; before it the request hops on and ends as `all_failed` at worst. */
+const interrupted = {
+  rpc: "unavailable",
+  http: 502,
+  type: "server_error",
+  code: "stream_interrupted",
+  reason: "STREAM_INTERRUPTED",
+} as const;
+const limited = {
+  rpc: "resource_exhausted",
+  http: 429,
+  type: "rate_limit_error",
+  code: "rate_limit_exceeded",
+  reason: "RATE_LIMIT_EXCEEDED",
+} as const;
+const unavailable = {
+  rpc: "unavailable",
+  http: 503,
+  type: "server_error",
+  code: "service_unavailable",
+  reason: "SERVICE_UNAVAILABLE",
+} as const;
+
+function moves(blame: Verdict["blame"], faultClass: FaultClass, hint: string, next: Verdict["next"] = "other"): Meaning {
+  return { next, blame, class: faultClass, hint };
+}
+
+const transient = (hint: string) => moves("endpoint", "transient_fault", hint);
+const stops: Meaning = { next: "stop", blame: "caller", class: "request_refused" };
+const gone: Meaning = { next: "stop", blame: "nobody", class: "caller_gone" };
+
+/** The one table of failure: every surface, log and trail reads its words here. */
+const table: Readonly<Record<Fault["kind"], Row>> = {
+  // The request itself.
+  invalid_request: badRequest,
+  unknown_model: { ...badRequest, rpc: "not_found", http: 404, code: "not_found", reason: "MODEL_NOT_FOUND" },
+  unknown_route: { ...badRequest, rpc: "unimplemented", http: 404, code: "not_found", reason: "ROUTE_NOT_FOUND" },
+  method_not_allowed: { ...badRequest, rpc: "unimplemented", http: 405, code: "method_not_allowed", reason: "METHOD_NOT_ALLOWED" },
+  unsupported_media_type: { ...badRequest, http: 415, code: "unsupported_media_type", reason: "UNSUPPORTED_MEDIA_TYPE" },
+  request_too_large: { ...badRequest, rpc: "resource_exhausted", http: 413, code: "request_too_large", reason: "REQUEST_TOO_LARGE" },
+  unauthorized: { rpc: "unauthenticated", http: 401, type: "authentication_error", code: "unauthorized", reason: "UNAUTHORIZED" },
+  // What a provider refuses for the request's own sake: nobody else would take it either.
+  refused_request: { ...badRequest, reason: "REFUSED_BY_PROVIDER", meaning: stops },
+  context_length_exceeded: {
+    ...badRequest,
+    code: "context_length_exceeded",
+    reason: "CONTEXT_LENGTH_EXCEEDED",
+    meaning: stops,
+  },
+  content_filtered: { ...badRequest, rpc: "failed_precondition", code: "content_filter", reason: "CONTENT_FILTERED", meaning: stops },
+  // What another provider may do better.
+  model_unavailable: {
+    ...interrupted,
+    meaning: moves("model", "model_unavailable", "the provider does not serve this model to this key: check the target's model name"),
+  },
+  key_refused: {
+    ...interrupted,
+    meaning: moves("key", "key_refused", "the provider refused the key: check that it is valid and may use this model", "key"),
+  },
+  quota_exhausted: {
+    ...interrupted,
+    meaning: moves("key", "quota_exhausted", "the provider's account has no balance or quota left: top it up or raise its limit", "key"),
+  },
+  rate_limited: {
+    ...interrupted,
+    meaning: moves("key", "rate_limited", "the provider limits the rate: add keys or providers, or raise its limit", "key"),
+  },
+  overloaded: { ...interrupted, meaning: moves("endpoint", "overloaded", "the provider says that it is overloaded") },
+  server_error: { ...interrupted, meaning: transient("the provider failed by itself") },
+  unreachable: { ...interrupted, meaning: transient("no connection: check that the base URL is right and the provider up") },
+  connection_lost: { ...interrupted, meaning: transient("the provider closed the connection before its answer was whole") },
+  timed_out: { ...interrupted, meaning: transient("the provider was silent for longer than its timeouts allow") },
+  truncated: { ...interrupted, meaning: transient("the answer ended before it was whole") },
+  malformed: { ...interrupted, meaning: transient("the answer is not what the API promises: check that the base URL is right") },
+  too_large: { ...interrupted, meaning: transient("the answer is larger than the gateway takes") },
+  misconfigured: {
+    ...interrupted,
+    meaning: moves("endpoint", "misconfigured", "the provider has no such path: is /v1 missing at the end of its base URL?"),
+  },
+  // Nobody's fault but time's.
+  caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
+  deadline_exceeded: {
+    ...unavailable,
+    rpc: "deadline_exceeded",
+    http: 504,
+    code: "deadline_exceeded",
+    reason: "DEADLINE_EXCEEDED",
+    meaning: gone,
+  },
+  shutting_down: { ...unavailable, reason: "SHUTTING_DOWN", meaning: gone },
+  // What the whole request came to.
+  all_failed: { ...unavailable, http: 502, code: "all_providers_failed", reason: "ALL_PROVIDERS_FAILED" },
+  all_limited: limited,
+  nothing_to_try: unavailable,
+  internal: {
+    rpc: "internal",
+    http: 500,
+    type: "server_error",
+    code: "internal_error",
+    reason: "INTERNAL",
+    meaning: { next: "stop", blame: "nobody", class: "caller_gone" },
+  },
+};
+
+/** How a fault is told to a caller. */
+export function failureOf(fault: Fault): Failure {
+  return table[fault.kind];
+}
+
+/** The fault behind an error, whoever raised it; what nobody foresaw is a bug of ours. */
+export function faultFrom(error: unknown): Fault {
+  if (error instanceof FaultError) return error.fault;
+  if (error instanceof AttemptTimeout) return { kind: "timed_out", phase: error.phase };
+  if (error instanceof CallerGone) return { kind: "caller_gone" };
+  if (error instanceof DeadlineExceeded) return { kind: "deadline_exceeded" };
+  if (error instanceof ShuttingDown) return { kind: "shutting_down" };
+  return { kind: "internal" };
+}
+
+/** What a failed attempt means: the engine's `classify`. */
+export function verdictOf(error: unknown): Verdict {
+  const fault = faultFrom(error);
+  const { meaning } = table[fault.kind];
+  if (!meaning) throw new Error(`an attempt cannot end in ${fault.kind}`, { cause: error });
+  const { status, providerCode, retryAfterMs } = fault as UpstreamWords; // a fault that is not an upstream's has none of them
+  return {
+    ...meaning,
+    ...(status !== undefined && { httpStatus: status }),
+    ...(providerCode !== undefined && { providerCode }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+/** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
+export function requestFault({ cause, verdict, trail }: RouteError): Fault {
+  if (verdict?.next === "stop") return faultFrom(cause);
+  const summary = summaryOf(trail);
+  if (trail.attempts.length === 0) return { kind: "nothing_to_try", summary };
+  const isLimit = ({ outcome }: AttemptRecord) => outcome === "rate_limited" || outcome === "quota_exhausted";
+  if (trail.attempts.every(isLimit) && trail.skips.length === 0) {
+    const waits = trail.attempts.flatMap(({ retryAfterMs }) => (retryAfterMs === undefined ? [] : [retryAfterMs]));
+    return { kind: "all_limited", summary, ...(waits.length > 0 && { retryAfterMs: Math.min(...waits) }) };
+  }
+  // Whoever asks one provider for a model by name learns that it has none.
+  const onlyMissing = trail.attempts.every(({ outcome }) => outcome === "model_unavailable");
+  if (trail.policy === "direct" && onlyMissing) return { kind: "unknown_model", model: trail.model };
+  return { kind: "all_failed", summary };
+}
+
+/** `a/m 429 rate_limited, b/m transient_fault; c/m skipped: disabled`: what was tried, for a message. Cut to ten of each. */
+function summaryOf({ attempts, skips }: Trail): string {
+  const tried = attempts
+    .slice(0, 10)
+    .map(({ endpoint, httpStatus, outcome }) => [endpoint, httpStatus, outcome].filter(Boolean).join(" "));
+  const skipped = skips.slice(0, 10).map(({ endpoint, reason }) => `${endpoint} ${reason}`);
+  return [tried.join(", "), skipped.length > 0 ? `skipped: ${skipped.join(", ")}` : ""].filter(Boolean).join("; ");
+}
+
+/** A fault in one sentence for whoever called. It names no host, key or path. */
+export function messageOf(fault: Fault): string {
+  switch (fault.kind) {
+    case "invalid_request":
+      return fault.violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
+    case "unknown_model":
+      return `There is no model ${JSON.stringify(fault.model.slice(0, 200))} for this caller; GET /v1/models lists those there are.`;
+    case "unknown_route":
+      return `There is no ${fault.route.slice(0, 200)} here.`;
+    case "method_not_allowed":
+      return `This route takes ${fault.allowed}.`;
+    case "unsupported_media_type":
+      return `Expected ${fault.expected}.`;
+    case "request_too_large":
+      return `The request is larger than ${fault.limitBytes} bytes.`;
+    case "unauthorized":
+      return "A valid key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.";
+    case "refused_request":
+      return `The provider refused the request: ${fault.message ?? "it did not say why"}`;
+    case "context_length_exceeded":
+      return `The prompt is too long for the model: ${fault.message ?? "its context window is smaller"}`;
+    case "content_filtered":
+      return `The provider refused the content: ${fault.message ?? "it did not say why"}`;
+    case "caller_gone":
+      return "The caller left.";
+    case "deadline_exceeded":
+      return "The caller's deadline passed before an answer was there.";
+    case "shutting_down":
+      return "The gateway is shutting down.";
+    case "all_failed":
+      return `Every attempt failed: ${fault.summary}.`;
+    case "all_limited":
+      return `Every provider is out of rate or quota: ${fault.summary}.`;
+    case "nothing_to_try":
+      return `No provider can be tried now${fault.summary ? `; ${fault.summary}` : ""}.`;
+    case "internal":
+      return "Something in the gateway itself went wrong; the request id finds it in the log.";
+    default:
+      return `The answer broke off: ${phraseOf(fault.kind)}.`;
+  }
+}
+
+function phraseOf(kind: Fault["kind"]): string {
+  return table[kind].meaning?.hint ?? kind;
+}
+
+/** How long a caller should wait before it tries again; undefined when nobody knows or waiting does not help. */
+export function retryDelayMs(fault: Fault): number | undefined {
+  if (fault.kind === "all_limited") return fault.retryAfterMs ?? 1000;
+  if (fault.kind === "nothing_to_try" || fault.kind === "shutting_down") return 1000;
+  return undefined;
+}
+
+/** Whether trying again cannot help: the caller's own time is up. Refusals are not repeated by anybody's client anyway. */
+export function isFinal(fault: Fault): boolean {
+  return fault.kind === "deadline_exceeded" || fault.kind === "content_filtered" || fault.kind === "context_length_exceeded";
+}

@@ -1,0 +1,147 @@
+import { FaultError } from "../chat/fault.ts";
+import type { Lane, StreamRead, StreamReader } from "../providers/lane.ts";
+import type { Target } from "../providers/target.ts";
+import type { UpstreamBody } from "../providers/upstream.ts";
+import type { Lease } from "../routing/lease.ts";
+import { RouteError } from "../routing/router.ts";
+import type { Trail } from "../routing/trail.ts";
+import { type Call, CallError, type Machine, maxErrorBytes, runOptions } from "./call.ts";
+import { isSuccess, letEnd, noteHead, whole } from "./complete.ts";
+
+/** A committed stream: its first content is in hand. */
+export interface OpenStream<Item> {
+  /** The provider that serves. */
+  readonly provider: string;
+  /** Live: the last attempt ends with the stream. When a batch marked `last` is handed out it has ended. */
+  readonly trail: Trail;
+  /**
+   * What comes next, a read's worth at a time.
+   * @throws CallError when the stream breaks off or is called off
+   */
+  next(): Promise<{ readonly items: readonly Item[]; readonly last: boolean }>;
+  /** Gives the rest up. Harmless after the end. */
+  close(reason: unknown): void;
+}
+
+/** Bytes without content that are held back at most; then the answer is committed as it is. */
+const maxPreambleBytes = 64 << 10;
+/** How long usage and late deltas may come after the last finish reason. */
+const afterFinishMs = 1000;
+
+/** What an attempt brings to the commit point. */
+interface Opening<Item> {
+  readonly body: UpstreamBody;
+  readonly reader: StreamReader<Item>;
+  readonly first: StreamRead<Item>;
+  readonly ended: boolean;
+}
+
+/**
+ * Opens a stream, whatever its payload is. Until the first content every failure hops on unseen; the promise resolves at the
+ * commit point, and from there on a failure is shown.
+ * @throws CallError
+ */
+export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknown, Item>): Promise<OpenStream<Item>> {
+  const { options, release } = runOptions(machine, call);
+  try {
+    const pool = machine.catalog().pool(call.destination, call.caller);
+    const attempt = (lease: Lease<Target>) => firstContent(machine, lane, lease);
+    const { value, lease, trail } = await machine.router.open(pool, attempt, options);
+    return committed(value, lease, trail, release);
+  } catch (error) {
+    release();
+    throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
+  }
+}
+
+async function firstContent<Item>(
+  { upstream }: Machine,
+  lane: Lane<unknown, Item>,
+  lease: Lease<Target>,
+): Promise<Opening<Item>> {
+  const { endpoint: target, key, cancellation } = lease;
+  const answer = await upstream.send(target, key, lane.request(target, "stream"), cancellation);
+  noteHead(lease, answer);
+  if (!isSuccess(answer)) throw new FaultError(lane.fault(await whole(answer, maxErrorBytes)));
+  const { body } = answer;
+  const reader = lane.reader(target);
+  const items: Item[] = [];
+  for (let heldBytes = 0; ; ) {
+    const bytes = await body.read();
+    const ended = typeof bytes === "string";
+    const read = ended ? reader.end() : reader.push(bytes);
+    items.push(...read.items);
+    heldBytes += ended ? 0 : bytes.length;
+    if (read.content || (heldBytes > maxPreambleBytes && !read.fault)) {
+      return { body, reader, ended, first: { ...read, items } };
+    }
+    if (read.fault) throw new FaultError({ ...read.fault, status: answer.status });
+    if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
+  }
+}
+
+function committed<Item>(
+  { body, reader, first, ended }: Opening<Item>,
+  lease: Lease<Target>,
+  trail: Trail,
+  release: () => void,
+): OpenStream<Item> {
+  const { idleMs } = lease.endpoint;
+  let read: StreamRead<Item> = first;
+  let isFirst = true;
+  let over = ended;
+  /** Set when the attempt has been settled: nothing may settle it twice, and nothing more comes. */
+  let failure: CallError | undefined;
+  let settled = false;
+  let unlink = () => {};
+
+  function settle(error?: unknown): void {
+    if (settled) return;
+    settled = true;
+    unlink();
+    release();
+    if (error === undefined) {
+      lease.settle({ ok: true });
+      void letEnd(body);
+    } else {
+      lease.settle({ ok: false, error });
+      failure = CallError.from(error, trail);
+      body.cancel();
+    }
+  }
+  // From the signal itself: whoever waits for a reader that has left would wait for ever.
+  unlink = lease.cancellation.onCancel(settle);
+
+  async function advance(): Promise<void> {
+    if (over) throw new FaultError({ kind: "truncated" });
+    const bytes = await body.read(read.finished ? Math.min(afterFinishMs, idleMs) : idleMs);
+    if (bytes === "silence" && !read.finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
+    over = typeof bytes === "string";
+    read = typeof bytes === "string" ? reader.end() : reader.push(bytes);
+  }
+
+  return {
+    provider: lease.endpoint.provider,
+    trail,
+    async next() {
+      try {
+        if (failure) throw failure;
+        if (!isFirst) {
+          if (read.fault) throw new FaultError(read.fault);
+          await advance();
+        }
+        isFirst = false;
+        if (read.usage) lease.note({ usage: read.usage });
+        const last = read.fault === undefined && (read.done || over);
+        if (last) settle();
+        // What came before a fault in the same read is still good: the fault is told by the next call.
+        else if (read.fault && read.items.length === 0) throw new FaultError(read.fault);
+        return { items: read.items, last };
+      } catch (error) {
+        settle(error);
+        throw failure ?? CallError.from(error, trail);
+      }
+    },
+    close: settle,
+  };
+}

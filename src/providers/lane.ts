@@ -1,0 +1,54 @@
+import type { UpstreamFault } from "../chat/fault.ts";
+import type { TokenCounts } from "../routing/trail.ts";
+import type { Headers } from "./retry-after.ts";
+import type { Target } from "./target.ts";
+
+/** A call to a provider, complete but for the credential. */
+export interface HttpRequest {
+  /** Below the base URL, with a leading slash. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+/** A whole answer. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Buffer;
+}
+
+/** What a read of a stream amounts to. Content and a fault may share one read: what came before the fault is still good. */
+export interface StreamRead<Item> {
+  /** What the caller is to see of it, in order. */
+  readonly items: readonly Item[];
+  /** Whether it holds content: from here on the answer is committed. */
+  readonly content: boolean;
+  /** Every candidate has its finish reason: the answer is whole, though usage or a late delta may still come. */
+  readonly finished: boolean;
+  /** The dialect's terminal event came: nothing after it counts. */
+  readonly done: boolean;
+  readonly usage?: TokenCounts;
+  readonly fault?: UpstreamFault;
+}
+
+/** Reads one stream. Pure and synchronous: whoever owns the socket pushes bytes. */
+export interface StreamReader<Item> {
+  push(bytes: Buffer): StreamRead<Item>;
+  /** The upstream ended, or went silent after every finish reason: what was held back, or why the answer is not whole. */
+  end(): StreamRead<Item>;
+}
+
+/**
+ * One call's payload in one dialect, bound to what the caller sent: how it is asked, and what the answer means. There are two:
+ * the typed lane turns the contract's messages into the dialect and back, the native lane hands an OpenAI body and the bytes of
+ * its answer through. The engine does not know which one it drives.
+ */
+export interface Lane<Answer, Item> {
+  request(target: Target, mode: "unary" | "stream"): HttpRequest;
+  /** @throws FaultError when it is not the answer that was asked for */
+  answer(target: Target, answer: HttpAnswer): { readonly value: Answer; readonly usage?: TokenCounts };
+  reader(target: Target): StreamReader<Item>;
+  /** What an answer that is no success means. */
+  fault(answer: HttpAnswer): UpstreamFault;
+}

@@ -1,0 +1,134 @@
+import type { UpstreamFault } from "../../chat/fault.ts";
+import type { TokenCounts } from "../../routing/trail.ts";
+import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
+import { contentText, reasoningText, tokenCountsOf } from "./completion.ts";
+import { faultOfError } from "./faults.ts";
+import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+
+/** An event of an OpenAI stream with its chunk; comments and events of other kinds have none. */
+export interface ScannedEvent extends SseEvent {
+  readonly chunk: JsonObject | undefined;
+}
+
+/** What a read means. Its events are good; what came with or after a fault or `[DONE]` is not among them. */
+export interface Scan {
+  readonly bytes: Buffer;
+  readonly events: readonly ScannedEvent[];
+  readonly content: boolean;
+  readonly finished: boolean;
+  readonly done: boolean;
+  readonly usage?: TokenCounts;
+  readonly fault?: UpstreamFault;
+}
+
+/** How much of a body that is no event stream is kept, to tell what it is. */
+const maxPreambleBytes = 64 * 1024;
+
+/**
+ * What both lanes must know of an OpenAI stream: where content begins, whether every candidate has ended, what it cost, and
+ * whether it broke. The body decides, not the content type: some servers send event streams as plain text, and errors as 200.
+ */
+export class ChunkScanner {
+  readonly #decoder = new SseDecoder();
+  readonly #candidateCount: number;
+  readonly #finishedCandidates = new Set<number>();
+  #preamble: Buffer[] | undefined = [];
+  #preambleBytes = 0;
+  #over = false;
+
+  constructor(candidateCount: number) {
+    this.#candidateCount = candidateCount;
+  }
+
+  push(bytes: Buffer): Scan {
+    if (this.#over) return this.#scan({ bytes, events: [] });
+    if (this.#preamble && this.#preambleBytes < maxPreambleBytes) {
+      this.#preamble.push(bytes);
+      this.#preambleBytes += bytes.length;
+    }
+    try {
+      return this.#scan(this.#decoder.push(bytes));
+    } catch (error) {
+      if (!(error instanceof SseOverflow)) throw error;
+      this.#over = true;
+      return { ...this.#scan({ bytes, events: [] }), fault: { kind: "malformed", message: error.message } };
+    }
+  }
+
+  /** The upstream ended: the answer is whole if it finished, else here is why not. */
+  end(): Scan {
+    const rest = this.#scan(this.#over ? { bytes: Buffer.alloc(0), events: [] } : this.#decoder.end());
+    if (rest.done || rest.finished) return rest;
+    // Whatever does not parse at the very end is a cut, not nonsense.
+    if (rest.fault && rest.fault.kind !== "malformed") return rest;
+    return { ...rest, fault: this.#preamble ? this.#faultOfPreamble(this.#preamble) : { kind: "truncated" } };
+  }
+
+  #scan({ bytes, events }: SseRead): Scan {
+    const scanned: ScannedEvent[] = [];
+    let content = false;
+    let usage: TokenCounts | undefined;
+    let fault: UpstreamFault | undefined;
+    let done = false;
+    for (const event of events) {
+      if (event.data === undefined) {
+        scanned.push({ ...event, chunk: undefined });
+        continue;
+      }
+      this.#preamble = undefined;
+      if (event.data.trim() === "[DONE]") {
+        done = true;
+        break;
+      }
+      const chunk = objectOf(parseJson(event.data));
+      if (!chunk) {
+        fault = { kind: "malformed", message: "an event of the stream cannot be read" };
+        break;
+      }
+      if (chunk["error"]) {
+        fault = faultOfError(chunk);
+        break;
+      }
+      scanned.push({ ...event, chunk });
+      if (this.#inspect(chunk)) content = true;
+      usage = tokenCountsOf(chunk["usage"]) ?? usage;
+    }
+    if (done || fault) this.#over = true;
+    const finished = this.#finishedCandidates.size >= this.#candidateCount;
+    return { bytes, events: scanned, content, finished, done, ...(usage && { usage }), ...(fault && { fault }) };
+  }
+
+  /** Whether a chunk holds content; remembers which candidates have finished. */
+  #inspect(chunk: JsonObject): boolean {
+    let content = false;
+    for (const each of arrayOf(chunk["choices"])) {
+      const choice = objectOf(each);
+      if (!choice) continue;
+      const delta = objectOf(choice["delta"]);
+      if (delta && holdsContent(delta)) content = true;
+      if (typeof choice["finish_reason"] === "string") {
+        this.#finishedCandidates.add(typeof choice["index"] === "number" ? choice["index"] : 0);
+        content = true;
+      }
+    }
+    return content;
+  }
+
+  /** The body had not one event: an error with status 200, a page, or nothing. */
+  #faultOfPreamble(preamble: readonly Buffer[]): UpstreamFault {
+    const json = objectOf(parseJson(Buffer.concat(preamble).toString("utf8")));
+    if (json?.["error"] || json?.["detail"]) return faultOfError(json);
+    return { kind: "malformed", message: "the answer is not an event stream" };
+  }
+}
+
+function holdsContent(delta: JsonObject): boolean {
+  return Boolean(
+    contentText(delta["content"]) ||
+      reasoningText(delta) ||
+      delta["refusal"] ||
+      arrayOf(delta["tool_calls"]).length > 0 ||
+      delta["audio"] ||
+      delta["function_call"],
+  );
+}

@@ -1,0 +1,124 @@
+/** One member of an object's text, by offsets. */
+interface Member {
+  readonly name: string;
+  /** From the opening quote of the name to the end of the value. */
+  readonly start: number;
+  readonly end: number;
+  readonly valueStart: number;
+}
+
+/** What to do with an object's top-level members. */
+export interface MemberEdits {
+  /** Members to set, as JSON texts by name: replaced where they stand (each occurrence), else added at the end. */
+  readonly set?: Readonly<Record<string, string>>;
+  readonly remove?: readonly string[];
+  /** New names by old. */
+  readonly rename?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Changes top-level members in the text of a JSON object and leaves every other byte alone: numbers that JavaScript would round,
+ * the order of members, duplicates and unknown fields all survive, and nothing large is serialised again.
+ * @param json the text of one object, already known to parse
+ */
+export function editMembers(json: string, { set = {}, remove = [], rename = {} }: MemberEdits): string {
+  const missing = new Set(Object.keys(set));
+  let edited = "";
+  let copied = json.indexOf("{") + 1;
+  let keptAny = false;
+  const members = topLevelMembers(json);
+  for (const [index, { name, start, end, valueStart }] of members.entries()) {
+    if (remove.includes(name)) {
+      // The comma goes too: the one before, or for a leading member the one after.
+      if (keptAny) edited += json.slice(copied, json.lastIndexOf(",", start));
+      copied = keptAny ? end : (members[index + 1]?.start ?? end);
+      continue;
+    }
+    keptAny = true;
+    const replacement = Object.hasOwn(set, name) ? set[name] : undefined;
+    if (replacement !== undefined) {
+      edited += json.slice(copied, valueStart) + replacement;
+      copied = end;
+      missing.delete(name);
+    } else if (Object.hasOwn(rename, name)) {
+      edited += `${json.slice(copied, start)}${JSON.stringify(rename[name])}:`;
+      copied = valueStart;
+    }
+  }
+  const close = json.lastIndexOf("}");
+  edited += json.slice(copied, close);
+  for (const name of missing) {
+    edited += `${keptAny ? "," : ""}${JSON.stringify(name)}:${set[name]}`;
+    keptAny = true;
+  }
+  return `{${edited}}`;
+}
+
+/** Finds the members of a valid object's text. Strings are jumped over, so that a long prompt costs little. */
+function topLevelMembers(json: string): Member[] {
+  const members: Member[] = [];
+  let at = json.indexOf("{") + 1;
+  for (;;) {
+    const start = json.indexOf('"', at);
+    if (start < 0) return members;
+    const nameEnd = stringEnd(json, start);
+    const name = JSON.parse(json.slice(start, nameEnd)) as string; // a string's text parses to a string
+    let valueStart = json.indexOf(":", nameEnd) + 1;
+    while (isBlank(json.charCodeAt(valueStart))) valueStart += 1;
+    const end = valueEnd(json, valueStart);
+    members.push({ name, start, end, valueStart });
+    at = end;
+    while (isBlank(json.charCodeAt(at))) at += 1;
+    if (json.charCodeAt(at) !== 44) return members; // no comma: the object closes
+    at += 1;
+  }
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9;
+}
+
+/** Offset behind the string that begins at `start`. */
+function stringEnd(json: string, start: number): number {
+  let quote = start;
+  for (;;) {
+    quote = json.indexOf('"', quote + 1);
+    let backslashes = 0;
+    while (json.charCodeAt(quote - 1 - backslashes) === 92) backslashes += 1;
+    if (backslashes % 2 === 0) return quote + 1;
+  }
+}
+
+/** Offset behind the value that begins at `start`. */
+function valueEnd(json: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < json.length; at++) {
+    switch (json[at]) {
+      case '"':
+        at = stringEnd(json, at) - 1;
+        if (depth === 0) return at + 1;
+        break;
+      case "{":
+      case "[":
+        depth += 1;
+        break;
+      case "}":
+      case "]":
+        if (depth === 0) return trimmed(json, start, at);
+        depth -= 1;
+        if (depth === 0) return at + 1;
+        break;
+      case ",":
+        if (depth === 0) return trimmed(json, start, at);
+        break;
+      default:
+    }
+  }
+  return json.length;
+}
+
+function trimmed(json: string, start: number, end: number): number {
+  let at = end;
+  while (at > start && isBlank(json.charCodeAt(at - 1))) at -= 1;
+  return at;
+}

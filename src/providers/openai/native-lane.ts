@@ -1,0 +1,67 @@
+import { FaultError } from "../../chat/fault.ts";
+import type { Lane, StreamRead } from "../lane.ts";
+import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
+import { tokenCountsOf } from "./completion.ts";
+import { faultOf } from "./faults.ts";
+import { editMembers } from "./json-members.ts";
+import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+
+/** An OpenAI chat request as it came. */
+export interface NativeRequest {
+  /** Its body's text, known to be one JSON object. */
+  readonly text: string;
+  /** The same, parsed. */
+  readonly json: JsonObject;
+}
+
+/** A whole answer as it came. */
+export interface NativeAnswer {
+  readonly text: string;
+  readonly json: JsonObject;
+}
+
+/** Members of a request that are the gateway's own. `provider` as an object is another gateway's and goes on. */
+const routingMembers = ["fallback_providers", "timeout", "retry_count"];
+
+/**
+ * An OpenAI request toward an OpenAI-compatible upstream: the body it came with but for the model, the answer's bytes as they
+ * came. So fields that the gateway knows nothing of survive in both directions.
+ */
+export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
+  const remove = typeof json["provider"] === "object" ? routingMembers : [...routingMembers, "provider"];
+  const count = json["n"];
+  const candidateCount = typeof count === "number" ? count : 1;
+  return {
+    request: (target, mode) => ({
+      path: "/chat/completions",
+      headers: { "content-type": "application/json", accept: mode === "stream" ? "text/event-stream" : "application/json" },
+      body: editMembers(text, { set: { model: JSON.stringify(target.upstreamModel) }, remove }),
+    }),
+    answer(_target, answer) {
+      const answerText = answer.body.toString("utf8");
+      const answerJson = objectOf(parseJson(answerText));
+      if (!answerJson) throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
+      if (answerJson["error"]) throw new FaultError(faultOf(answer));
+      if (arrayOf(answerJson["choices"]).length === 0) {
+        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer has no choices" });
+      }
+      const usage = tokenCountsOf(answerJson["usage"]);
+      return { value: { text: answerText, json: answerJson }, ...(usage && { usage }) };
+    },
+    reader() {
+      const scanner = new ChunkScanner(candidateCount);
+      return {
+        push: (bytes) => passedOn(scanner.push(bytes)),
+        end: () => passedOn(scanner.end()),
+      };
+    },
+    fault: faultOf,
+  };
+}
+
+/** The bytes of a read's good events: whole events only, so that whatever must be said next does not land inside of one. */
+function passedOn({ bytes, events, ...meaning }: Scan): StreamRead<Buffer> {
+  const first = events[0];
+  const last = events.at(-1);
+  return { ...meaning, items: first && last ? [bytes.subarray(first.start, last.end)] : [] };
+}

@@ -1,0 +1,48 @@
+import type { Fault } from "./fault.ts";
+import type { Headers } from "./step.ts";
+
+/** How a simulated provider behaves. Everything may be changed while it runs; a request keeps what was set when its body had arrived. */
+export interface Behaviour {
+  /** What `GET /v1/models` lists; any other model is a 404. Empty, the default, takes any model. */
+  models: string[];
+  /** Keys that are let in as `Authorization: Bearer …`. Empty, the default, lets everybody in. */
+  keys: string[];
+  /** Milliseconds until the first content of an answer. Faults without content come at once; they have a `delayMs` of their own. Default 0. */
+  latencyMs: number;
+  /** The pace of answers, unary ones included, which come when their last token would. Default Infinity: as fast as it can be written. */
+  tokensPerSecond: number;
+  /**
+   * What goes wrong, one entry per chat request that does not choose for itself: a list, begun anew at its end and whenever
+   * it is set, or a function of the number of such requests since it was set, the first being 1. Default: nothing ever.
+   */
+  schedule: readonly Fault[] | ((requestNumber: number) => Fault | undefined);
+  /** What goes wrong with `GET /v1/models`, on which health checks rely. Only faults without an answer make sense. Default undefined: nothing. */
+  modelsFault: Fault | undefined;
+  /** Whether the usage is told: in unary answers, and in streams that ask for it. Default true. */
+  usage: boolean;
+  /** Said in place of quoting the user. Default undefined: quote. */
+  text: string | undefined;
+  /** Sent with every answer that is no fault, for instance `x-ratelimit-remaining-requests`. Default none. */
+  headers: Headers;
+  /** Sends the headers of a stream at once instead of with its first content. Default false. */
+  earlyHeaders: boolean;
+  /** Gives every event a write of its own, where they would otherwise share one as far as the pace allows. Default false: sharing is cheaper. */
+  eventPerWrite: boolean;
+}
+
+/** The behaviour of a healthy provider that takes anything, with changes. */
+export function behaviourWith(changes: Partial<Behaviour>): Behaviour {
+  return {
+    models: changes.models ?? [],
+    keys: changes.keys ?? [],
+    latencyMs: changes.latencyMs ?? 0,
+    tokensPerSecond: changes.tokensPerSecond ?? Infinity,
+    schedule: changes.schedule ?? [],
+    modelsFault: changes.modelsFault,
+    usage: changes.usage ?? true,
+    text: changes.text,
+    headers: changes.headers ?? {},
+    earlyHeaders: changes.earlyHeaders ?? false,
+    eventPerWrite: changes.eventPerWrite ?? false,
+  };
+}

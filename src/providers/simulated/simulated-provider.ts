@@ -1,0 +1,124 @@
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Clock } from "../../runtime/clock.ts";
+import type { Rng } from "../../runtime/rng.ts";
+import { behaviourWith } from "./behaviour.ts";
+import type { Behaviour } from "./behaviour.ts";
+import { Endpoints } from "./endpoints.ts";
+import { Player } from "./player.ts";
+import { readBody } from "./read-body.ts";
+import { SeenRequests } from "./seen-request.ts";
+import type { OpenRequest, SeenRequest } from "./seen-request.ts";
+
+/** A running provider that answers as OpenAI does, and misbehaves as told. */
+export interface SimulatedProvider {
+  readonly name: string;
+  /** `http://127.0.0.1:PORT/v1` */
+  readonly baseUrl: string;
+  /** The last 1,000 requests, the oldest first; fewer when their bodies are huge. A request is here once its body has been read. Live. */
+  readonly seen: readonly SeenRequest[];
+  /** Requests that are being received or answered now. */
+  readonly open: number;
+  /** Changes how it behaves from the next request on. What is left out stays. */
+  behave(changes: Partial<Behaviour>): void;
+  /** Resolves when it has received `count` requests in its life; at once if it has. */
+  arrived(count: number): Promise<void>;
+  /** Resolves when no request is open; at once if none is. */
+  idle(): Promise<void>;
+  /** Stops at once: open connections are destroyed, and the port refuses. Harmless when called twice. */
+  close(): Promise<void>;
+}
+
+/** How a simulated provider is started. */
+export type SimulatedProviderOptions = {
+  /** Part of greetings and of the `system_fingerprint`. Default `simulated`. */
+  name?: string;
+  /** Default 0: any free one. */
+  port?: number;
+  clock: Clock;
+  /** Drawn from once, for the ids: the same seed gives the same ids in the same order. */
+  rng: Rng;
+} & Partial<Behaviour>;
+
+/** Pooled connections of a client stay valid for as long as a test or a benchmark may pause. */
+const keepAliveTimeout = 60_000;
+/** A benchmark opens all of its connections at once. */
+const backlog = 4096;
+
+/**
+ * Starts a simulated provider on 127.0.0.1.
+ * @throws (rejects) when the port is taken
+ */
+export async function startSimulatedProvider(options: SimulatedProviderOptions): Promise<SimulatedProvider> {
+  const name = options.name ?? "simulated";
+  const endpoints = new Endpoints(name, options.clock, options.rng, behaviourWith(options));
+  const seen = new SeenRequests();
+  let closing = false;
+
+  const serve = (request: IncomingMessage, response: ServerResponse) => {
+    seen.opened();
+    const record: OpenRequest = {
+      number: 0,
+      method: request.method ?? "",
+      path: request.url ?? "",
+      headers: request.headers,
+      body: "",
+      json: undefined,
+      model: undefined,
+      fault: { kind: "none" },
+      aborted: false,
+      finished: false,
+    };
+    // A client that is gone shows as "close"; the error itself is no news.
+    response.on("error", () => {});
+    response.on("close", () => {
+      // The player has its say first where it is the one to cut.
+      record.finished ||= response.writableFinished;
+      record.aborted = !record.finished && !closing;
+      seen.closed();
+    });
+    readBody(request, (body) => {
+      if (body.kind !== "too_long") record.body = body.text;
+      seen.arrived(record);
+      if (body.kind === "broken") return;
+      const { steps, playing } = body.kind === "too_long" ? endpoints.tooLong() : endpoints.answer(record);
+      const player = new Player(response, playing, () => {
+        record.finished = true;
+      });
+      void player.play(steps);
+    });
+  };
+
+  const server = createServer({ keepAliveTimeout, requestTimeout: 0, noDelay: true }, serve);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: "127.0.0.1", port: options.port ?? 0, backlog }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  // A server that listens on TCP has an address of this form.
+  const { port } = server.address() as AddressInfo;
+
+  return {
+    name,
+    baseUrl: `http://127.0.0.1:${port}/v1`,
+    get seen() {
+      return seen.list;
+    },
+    get open() {
+      return seen.open;
+    },
+    behave: (changes) => endpoints.behave(changes),
+    arrived: (count) => seen.when(() => seen.total >= count),
+    idle: () => seen.when(() => seen.open === 0),
+    close() {
+      closing = true;
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    },
+  };
+}

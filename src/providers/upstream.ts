@@ -1,0 +1,204 @@
+import { type Dispatcher, Pool } from "undici";
+import { FaultError, type UpstreamFault } from "../chat/fault.ts";
+import type { Key } from "../routing/endpoint.ts";
+import type { Cancellation } from "../runtime/cancellation.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { HttpRequest } from "./lane.ts";
+import type { Headers } from "./retry-after.ts";
+import type { Target } from "./target.ts";
+
+/** The one place that does I/O with providers. It retries nothing: that is routing's to decide. */
+export interface Upstream {
+  /**
+   * Sends a request and waits for the answer's head.
+   * @throws FaultError when no answer came; the cancellation's reason when it was called off
+   */
+  send(target: Target, key: Key | undefined, request: HttpRequest, cancellation: Cancellation): Promise<UpstreamAnswer>;
+  /** Ends every connection at once. */
+  close(): Promise<void>;
+}
+
+/** The head of an answer, and its body to be read. */
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: UpstreamBody;
+}
+
+/** A body that is read at the reader's pace: unread bytes stop the socket. */
+export interface UpstreamBody {
+  /**
+   * What has come since the last read, or the next thing that comes.
+   * @param withinMs how long to wait; then `"silence"`
+   * @throws FaultError when the body breaks off; the cancellation's reason when it was called off
+   */
+  read(withinMs?: number): Promise<Buffer | "end" | "silence">;
+  /** Gives up the rest, and the connection with it. Harmless when the body has ended. */
+  cancel(): void;
+}
+
+/** Unread bytes at which the socket is stopped. */
+const highWaterBytes = 256 * 1024;
+/** Providers send small heads; more is an attack or a mistake. */
+const maxHeaderBytes = 64 * 1024;
+
+/** Opens pools of connections as they are needed, one for each origin. */
+export function createUpstream({ clock }: { clock: Clock }): Upstream {
+  const pools = new Map<string, Pool>();
+
+  function poolOf({ origin, connectMs }: Target): Pool {
+    const name = `${origin} ${connectMs}`;
+    let pool = pools.get(name);
+    if (!pool) {
+      // Undici's own time limits are off: they are too coarse, and the engine has better ones.
+      pool = new Pool(origin, {
+        allowH2: false,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: { timeout: connectMs },
+        maxHeaderSize: maxHeaderBytes,
+        pipelining: 1,
+      });
+      pools.set(name, pool);
+    }
+    return pool;
+  }
+
+  return {
+    send(target, key, request, cancellation) {
+      if (cancellation.cancelled) return Promise.reject(cancellation.reason);
+      return new Promise((resolve, reject) => {
+        const exchange = new Exchange(clock, cancellation, resolve, reject);
+        const headers: Record<string, string> = { ...request.headers };
+        if (key) headers["authorization"] = `Bearer ${key.secret.reveal()}`;
+        poolOf(target).dispatch(
+          { method: "POST", path: target.basePath + request.path, headers, body: request.body },
+          exchange,
+        );
+      });
+    },
+    async close() {
+      await Promise.all([...pools.values()].map((pool) => pool.destroy()));
+      pools.clear();
+    },
+  };
+}
+
+type Waiter = { resolve(read: Buffer | "end" | "silence"): void; reject(error: unknown): void; stopTimer(): void };
+
+/** One request on its socket: a handler to undici, a body to the reader. */
+class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
+  readonly #clock: Clock;
+  readonly #answered: (answer: UpstreamAnswer) => void;
+  readonly #failed: (error: unknown) => void;
+  readonly #unlink: () => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #chunks: Buffer[] = [];
+  #queuedBytes = 0;
+  #end: { readonly error?: unknown } | undefined;
+  #waiter: Waiter | undefined;
+  #calledOff = false;
+
+  constructor(
+    clock: Clock,
+    cancellation: Cancellation,
+    answered: (answer: UpstreamAnswer) => void,
+    failed: (error: unknown) => void,
+  ) {
+    this.#clock = clock;
+    this.#answered = answered;
+    this.#failed = failed;
+    this.#unlink = cancellation.onCancel((reason) => this.#callOff(reason));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#calledOff) controller.abort(new Error("called off"));
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    if (status >= 200) this.#answered({ status, headers, body: this });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const waiter = this.#takeWaiter();
+    if (waiter) {
+      waiter.resolve(chunk);
+      return;
+    }
+    this.#chunks.push(chunk);
+    this.#queuedBytes += chunk.length;
+    if (this.#queuedBytes >= highWaterBytes) controller.pause();
+  }
+
+  onResponseEnd(): void {
+    this.#finish({});
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.#finish({ error: new FaultError(transportFault(error), { cause: error }) });
+  }
+
+  read(withinMs?: number): Promise<Buffer | "end" | "silence"> {
+    if (this.#chunks.length > 0) {
+      const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+      this.#chunks = [];
+      if (this.#queuedBytes >= highWaterBytes) this.#controller?.resume();
+      this.#queuedBytes = 0;
+      return Promise.resolve(bytes);
+    }
+    if (this.#end) return "error" in this.#end ? Promise.reject(this.#end.error) : Promise.resolve("end");
+    return new Promise((resolve, reject) => {
+      const stopTimer =
+        withinMs === undefined
+          ? () => {}
+          : this.#clock.schedule(withinMs, () => this.#takeWaiter()?.resolve("silence"));
+      this.#waiter = { resolve, reject, stopTimer };
+    });
+  }
+
+  cancel(): void {
+    this.#callOff(new Error("the rest is not wanted"));
+  }
+
+  #callOff(reason: unknown): void {
+    if (this.#end) return;
+    this.#calledOff = true;
+    this.#chunks = [];
+    this.#finish({ error: reason });
+    this.#controller?.abort(reason instanceof Error ? reason : new Error("called off"));
+  }
+
+  #finish(end: { readonly error?: unknown }): void {
+    if (this.#end) return;
+    this.#end = end;
+    this.#unlink();
+    const waiter = this.#takeWaiter();
+    if ("error" in end) {
+      waiter?.reject(end.error);
+      this.#failed(end.error);
+    } else {
+      waiter?.resolve("end");
+    }
+  }
+
+  #takeWaiter(): Waiter | undefined {
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.stopTimer();
+    return waiter;
+  }
+}
+
+/** What an error of the transport means. */
+function transportFault(error: Error & { code?: string }): UpstreamFault {
+  const code = error.code ?? (error.cause as { code?: string } | undefined)?.code ?? "";
+  if (code === "ECONNREFUSED") return { kind: "unreachable", cause: "refused" };
+  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") return { kind: "unreachable", cause: "connect_timeout" };
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return { kind: "unreachable", cause: "dns" };
+  if (/^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code)) return { kind: "unreachable", cause: "network" };
+  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(code)) return { kind: "unreachable", cause: "tls" };
+  if (code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") return { kind: "truncated" };
+  if (/^(HPE_|UND_ERR_HEADERS_OVERFLOW)/.test(code)) return { kind: "malformed" };
+  return { kind: "connection_lost" };
+}

@@ -1,0 +1,38 @@
+import type { Cancellation } from "../runtime/cancellation.ts";
+import type { Endpoint, Key } from "./endpoint.ts";
+import type { AttemptFacts } from "./trail.ts";
+
+/** How an attempt ended. */
+export type Outcome = { readonly ok: true } | { readonly ok: false; readonly error: unknown };
+
+/** The right to one upstream call. For streams it outlives the router's promise, until its owner settles it. */
+export interface Lease<E extends Endpoint = Endpoint> {
+  readonly endpoint: E;
+  /** Undefined when the provider wants none. */
+  readonly key: Key | undefined;
+  /** Position among the request's attempts, from 1. */
+  readonly attempt: number;
+  /** Of this attempt: its time limit, the request's deadline, the caller. Live until settled; what the attempt holds closes itself on it. */
+  readonly cancellation: Cancellation;
+  /** Monotonic milliseconds; binds until commit. */
+  readonly deadline: number;
+  /** Tells the trail what only the payload's side knows. */
+  note(facts: Partial<AttemptFacts>): void;
+  /**
+   * Ends the attempt. The router settles every attempt that fails and every unary one; only the winner of `open` is settled by
+   * its owner.
+   * @throws Error when called twice: that would count one call as two
+   */
+  settle(outcome: Outcome): void;
+}
+
+/** Why an attempt was called off: it took longer than its endpoint may. */
+export class AttemptTimeout extends Error {
+  override name = "AttemptTimeout";
+  readonly phase: "first_content" | "total";
+
+  constructor(phase: "first_content" | "total") {
+    super(`no ${phase === "total" ? "answer" : "first content"} in time`);
+    this.phase = phase;
+  }
+}

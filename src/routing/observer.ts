@@ -1,0 +1,10 @@
+import type { AttemptRecord, SkipRecord, Trail } from "./trail.ts";
+
+/** Who watches requests being routed, as it happens. It must not throw and must not wait. */
+export interface RouteObserver {
+  attemptStarted?(trail: Trail, attempt: AttemptRecord): void;
+  /** The first content of a stream is in hand. */
+  committed?(trail: Trail, attempt: AttemptRecord): void;
+  attemptEnded?(trail: Trail, attempt: AttemptRecord): void;
+  skipped?(trail: Trail, skip: SkipRecord): void;
+}

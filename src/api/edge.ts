@@ -15,7 +15,8 @@ export interface Edge {
   readonly loadedAtSeconds: number;
   /** Called off when the process stops and its grace is over. */
   readonly shutdown: Cancellation;
-  draining(): boolean;
+  /** How far the process is on its way out: draining still serves, closing refuses whatever is new. */
+  stage(): "serving" | "draining" | "closing";
   keyStats(): KeyStats;
   /** Told of every failure that is a bug of ours. */
   reportBug(error: unknown, requestId: string): void;

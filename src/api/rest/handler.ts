@@ -33,7 +33,7 @@ async function answer(edge: Edge, request: IncomingMessage, response: ServerResp
     if (route.access === "public") {
       await route.handle(edge, exchange);
     } else {
-      if (edge.draining()) throw new FaultError({ kind: "shutting_down" });
+      if (edge.stage() === "closing") throw new FaultError({ kind: "shutting_down" });
       if (!caller) throw new FaultError({ kind: "unauthorized" });
       await route.handle(edge, exchange, caller);
     }

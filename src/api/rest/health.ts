@@ -2,10 +2,10 @@ import type { Edge } from "../edge.ts";
 import { type Exchange, sendJson } from "./exchange.ts";
 
 /** `GET /health`: whether the process answers, and how the keys fared. Asks no provider. */
-export async function health({ draining, version, keyStats }: Edge, { response, requestId }: Exchange): Promise<void> {
+export async function health({ stage, version, keyStats }: Edge, { response, requestId }: Exchange): Promise<void> {
   const { total, available, failed, currentIndex } = keyStats();
   const body = {
-    status: draining() ? "draining" : "healthy",
+    status: stage() === "serving" ? "healthy" : "draining",
     service: "everhop",
     version,
     key_stats: { total, available, failed, current_index: currentIndex },

@@ -45,7 +45,7 @@ export function startCall(edge: Edge, context: HandlerContext): RpcCall {
     return connectError(failed, { requestId, seesTrail, headers: told });
   }
 
-  if (edge.draining()) throw statusOf(new CallError({ kind: "shutting_down" }, undefined));
+  if (edge.stage() === "closing") throw statusOf(new CallError({ kind: "shutting_down" }, undefined));
   if (!caller) throw statusOf(new CallError({ kind: "unauthorized" }, undefined));
   return {
     requestId,

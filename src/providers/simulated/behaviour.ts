@@ -1,4 +1,5 @@
 import type { Fault } from "./fault.ts";
+import { isFault } from "./parse-fault.ts";
 import type { Headers } from "./step.ts";
 
 /** How a simulated provider behaves. Everything may be changed while it runs; a request keeps what was set when its body had arrived. */
@@ -30,8 +31,14 @@ export interface Behaviour {
   eventPerWrite: boolean;
 }
 
-/** The behaviour of a healthy provider that takes anything, with changes. */
+/**
+ * The behaviour of a healthy provider that takes anything, with changes.
+ * @throws TypeError when a fault among them is none: better now than in the middle of an answer
+ */
 export function behaviourWith(changes: Partial<Behaviour>): Behaviour {
+  const faults = [changes.modelsFault ?? [], typeof changes.schedule === "object" ? changes.schedule : []].flat();
+  const wrong = faults.find((fault) => !isFault(fault));
+  if (wrong !== undefined) throw new TypeError(`not a fault: ${JSON.stringify(wrong)}`);
   return {
     models: changes.models ?? [],
     keys: changes.keys ?? [],

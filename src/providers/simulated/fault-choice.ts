@@ -1,6 +1,6 @@
-import { faultKinds, parseFault } from "./fault.ts";
 import type { Fault } from "./fault.ts";
 import type { JsonObject } from "./json.ts";
+import { faultKinds, parseFault } from "./parse-fault.ts";
 import { Refusal } from "./refusal.ts";
 
 /** The fault a request asks for, and the model without it. */

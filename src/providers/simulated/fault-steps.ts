@@ -46,9 +46,10 @@ export function faultSteps(fault: Fault, stream: boolean): Step[] | undefined {
 export const eventStream = "text/event-stream; charset=utf-8";
 
 function statusSteps(fault: Extract<Fault, { kind: "status" }>): Step[] {
-  const steps = errorSteps(fault.status, fault.shape ?? "openai", fault, lowerCase(fault.headers ?? {}));
-  // These two have no body, and Node refuses to send one.
-  return fault.status === 204 || fault.status === 304 ? steps.filter(({ kind }) => kind !== "write") : steps;
+  const headers = lowerCase(fault.headers ?? {});
+  // These two have no body.
+  if (fault.status === 204 || fault.status === 304) return [{ kind: "head", status: fault.status, headers }, { kind: "end" }];
+  return errorSteps(fault.status, fault.shape ?? "openai", fault, headers);
 }
 
 /** One header never goes out twice because of its case. */

@@ -16,12 +16,11 @@ const fullAt = 32 * 1024;
 
 /**
  * Carries out steps on a response: the only place of the provider that writes. It never throws for a client that leaves:
- * it stops, and its timer goes with it.
+ * it is stopped, and its timer goes with it.
  */
 export class Player {
   readonly #response: ServerResponse;
   readonly #playing: Playing;
-  readonly #gone: () => void;
   #left = false;
   #finished = false;
   #wake: (() => void) | undefined;
@@ -30,13 +29,9 @@ export class Player {
   /** When the next token is due; undefined before the first. */
   #due: number | undefined;
 
-  /** `gone` is called when the client leaves before the last step. */
-  constructor(response: ServerResponse, playing: Playing, gone: () => void) {
+  constructor(response: ServerResponse, playing: Playing) {
     this.#response = response;
     this.#playing = playing;
-    this.#gone = gone;
-    // Before Node says that the body is sent, only a connection that broke closes a response.
-    response.on("close", () => this.#closed());
   }
 
   /** Whether all has been sent, a cut being an end too. */
@@ -52,6 +47,12 @@ export class Player {
       if (pause) await pause;
       if (this.#left) return;
     }
+  }
+
+  /** To be called when the response has closed: nothing more is done, and no timer stays behind. */
+  stop(): void {
+    this.#left = true;
+    this.#wake?.();
   }
 
   #step(step: Step): Promise<void> | undefined {
@@ -75,9 +76,9 @@ export class Player {
         this.#response.end(this.#taken());
         return undefined;
       case "cut":
-        return this.#break(() => this.#response.socket?.destroy());
+        return this.#break(() => this.#response.req.socket.destroy());
       case "reset":
-        return this.#break(() => this.#response.socket?.resetAndDestroy());
+        return this.#break(() => this.#response.req.socket.resetAndDestroy());
     }
   }
 
@@ -172,11 +173,5 @@ export class Player {
       this.#wake = resolve;
       begin(resolve);
     });
-  }
-
-  #closed(): void {
-    this.#left = true;
-    if (!this.finished) this.#gone();
-    this.#wake?.();
   }
 }

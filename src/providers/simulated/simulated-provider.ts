@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Rng } from "../../runtime/rng.ts";
-import { behaviourWith } from "./behaviour.ts";
 import type { Behaviour } from "./behaviour.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Player } from "./player.ts";
@@ -20,7 +19,10 @@ export interface SimulatedProvider {
   readonly seen: readonly SeenRequest[];
   /** Requests that are being received or answered now. */
   readonly open: number;
-  /** Changes how it behaves from the next request on. What is left out stays. */
+  /**
+   * Changes how it behaves from the next request on. What is left out stays.
+   * @throws TypeError when a fault among the changes is none
+   */
   behave(changes: Partial<Behaviour>): void;
   /** Resolves when it has received `count` requests in its life; at once if it has. */
   arrived(count: number): Promise<void>;
@@ -48,11 +50,11 @@ const backlog = 4096;
 
 /**
  * Starts a simulated provider on 127.0.0.1.
- * @throws (rejects) when the port is taken
+ * @throws (rejects) when the port is taken, or a fault among the options is none
  */
 export async function startSimulatedProvider(options: SimulatedProviderOptions): Promise<SimulatedProvider> {
   const name = options.name ?? "simulated";
-  const endpoints = new Endpoints(name, options.clock, options.rng, behaviourWith(options));
+  const endpoints = new Endpoints(name, options.clock, options.rng, options);
   const seen = new SeenRequests();
   let closing = false;
 
@@ -70,27 +72,35 @@ export async function startSimulatedProvider(options: SimulatedProviderOptions):
       aborted: false,
       finished: false,
     };
+    let player: Player | undefined;
     // A client that is gone shows as "close"; the error itself is no news.
     response.on("error", () => {});
-    response.on("close", () => {
-      // The player has its say first where it is the one to cut.
-      record.finished ||= response.writableFinished;
+    const { socket } = request;
+    const over = () => {
+      response.off("close", over);
+      socket.off("close", over);
+      player?.stop();
+      record.finished = player?.finished ?? false;
       record.aborted = !record.finished && !closing;
       seen.closed();
-    });
+    };
+    response.on("close", over);
+    // A pipelined response that has not had its turn does not learn of it otherwise.
+    socket.on("close", over);
     readBody(request, (body) => {
       if (body.kind !== "too_long") record.body = body.text;
+      if (body.kind === "broken") return seen.arrived(record);
+      const { steps, playing } = body.kind === "whole" ? endpoints.reply(record) : endpoints.tooLong(record);
       seen.arrived(record);
-      if (body.kind === "broken") return;
-      const { steps, playing } = body.kind === "too_long" ? endpoints.tooLong() : endpoints.answer(record);
-      const player = new Player(response, playing, () => {
-        record.finished = true;
-      });
-      void player.play(steps);
+      player = new Player(response, playing);
+      // Only a header that Node refuses to send can fail here.
+      player.play(steps).catch(() => socket.destroy());
     });
   };
 
   const server = createServer({ keepAliveTimeout, requestTimeout: 0, noDelay: true }, serve);
+  // A client may pipeline any number of requests, each of which listens.
+  server.on("connection", (socket) => socket.setMaxListeners(0));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host: "127.0.0.1", port: options.port ?? 0, backlog }, () => {

@@ -1,0 +1,224 @@
+import { z } from "zod";
+
+/** A duration in the file: a number of seconds, or a text such as `250ms`, `30s`, `10m`, `1h`. Milliseconds once read. */
+const duration = z.union([z.number(), z.string()]).transform((value, context) => {
+  const ms = typeof value === "number" ? value * 1000 : durationMs(value);
+  if (ms !== undefined && ms >= 0 && ms <= 24 * 3_600_000) return ms;
+  context.addIssue({ code: "custom", message: "expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h" });
+  return z.NEVER;
+});
+
+const positiveDuration = duration.refine((ms) => ms > 0, "expected more than 0");
+
+function durationMs(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text.trim());
+  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+  return match ? Number(match[1]) * (units[match[2] ?? ""] ?? 0) : undefined;
+}
+
+/** Names stand in trails, headers and `provider:model`, so they hold nothing that would read as something else there. */
+const name = z
+  .string()
+  .regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected 1 to 64 of A-Z a-z 0-9 . _ -, not digits alone");
+
+const modelName = z
+  .string()
+  .min(1, "expected a model's name")
+  .max(256, "expected at most 256 characters")
+  .regex(/^[^\s\p{Cc}]+$/u, "expected a name without blanks");
+
+const secret = z
+  .string()
+  .min(1, "expected a key")
+  .max(4096, "expected at most 4096 characters")
+  .regex(/^[\x21-\x7e]+$/, "expected printable ASCII without blanks");
+
+const baseUrl = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+  if (plain) return { origin: url.origin, basePath: url.pathname.replace(/\/+$/, "") };
+  context.addIssue({ code: "custom", message: "expected an http or https URL without user, query or fragment" });
+  return z.NEVER;
+});
+
+const priority = z.int("expected a whole number").min(0, "expected 0 or more").max(1_000_000);
+
+const provider = z.strictObject({
+  name,
+  /** Any OpenAI-compatible server; the label is what callers may pin to. */
+  kind: name.default("openai"),
+  base_url: baseUrl,
+  keys: z.array(z.union([secret, z.strictObject({ name, value: secret })])).default([]),
+  priority: priority.default(1),
+  enabled: z.boolean().default(true),
+  timeout: positiveDuration.optional(),
+  timeouts: z
+    .strictObject({
+      connect: positiveDuration.optional(),
+      first_token: positiveDuration.optional(),
+      idle: positiveDuration.optional(),
+      total: positiveDuration.optional(),
+    })
+    .default({}),
+  default_model: modelName.optional(),
+  models: z.array(z.union([modelName, z.strictObject({ id: modelName }).transform(({ id }) => id)])).default([]),
+});
+
+const target = z.strictObject({
+  provider: name,
+  model: modelName,
+  priority: priority.optional(),
+  timeout: positiveDuration.optional(),
+});
+
+const caller = z.strictObject({
+  name,
+  key: secret,
+  models: z.array(modelName).optional(),
+  trail: z.boolean().default(true),
+});
+
+/** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
+const fileSchema = z.strictObject({
+  server: z
+    .strictObject({
+      host: z.string().min(1).default("127.0.0.1"),
+      port: z.int("expected a port from 0 to 65535").min(0).max(65535).default(8000),
+    })
+    .prefault({}),
+  auth: z.strictObject({ open: z.boolean().default(false), callers: z.array(caller).default([]) }).prefault({}),
+  providers: z.array(provider).default([]),
+  models: z
+    .array(z.strictObject({ name: modelName, targets: z.array(target).min(1, "expected at least one target") }))
+    .default([]),
+  defaults: z.strictObject({ model: modelName.optional() }).prefault({}),
+  routing: z
+    .strictObject({ max_attempts: z.int("expected a whole number from 1 to 10").min(1).max(10).default(4) })
+    .prefault({}),
+  drain: z
+    .strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
+});
+
+/** The whole configuration, checked, every default filled in. Durations are milliseconds. */
+export type Config = z.output<typeof fileSchema>;
+
+/** One thing wrong with a configuration. */
+export interface ConfigProblem {
+  /** Such as `providers[0].base_url`. */
+  readonly path: string;
+  /** The value as it stands there; `[secret]` where it may be one. */
+  readonly value: string;
+  readonly expected: string;
+}
+
+/** A configuration that cannot be used, with everything that is wrong with it. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(source: string, problems: readonly ConfigProblem[]) {
+    const width = Math.min(48, Math.max(...problems.map(({ path }) => path.length)));
+    const lines = problems.map(({ path, value, expected }) => `  ${path.padEnd(width)}  ${expected}${value && `, got ${value}`}`);
+    super(`${source} cannot be used:\n${lines.join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Checks a configuration as it was read.
+ * @param source what it came from, for the message
+ * @throws ConfigError with all problems at once
+ */
+export function checkConfig(input: unknown, source: string): Config {
+  const result = fileSchema.safeParse(input);
+  if (!result.success) throw new ConfigError(source, result.error.issues.flatMap((issue) => problemsOf(issue, input)));
+  const problems = crossCheck(result.data);
+  if (problems.length > 0) throw new ConfigError(source, problems);
+  return result.data;
+}
+
+function problemsOf(issue: z.core.$ZodIssue, input: unknown, base: readonly PropertyKey[] = []): ConfigProblem[] {
+  const path = [...base, ...issue.path];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const at = [...path, key];
+      return { path: pathText(at), value: valueText(at, input), expected: "unknown key" };
+    });
+  }
+  if (issue.code === "invalid_union") {
+    // Of the alternatives the one that got furthest tells most.
+    const [furthest] = issue.errors
+      .map((issues) => issues.flatMap((each) => problemsOf(each, input, path)))
+      .sort((a, b) => Math.max(...b.map((p) => p.path.length)) - Math.max(...a.map((p) => p.path.length)));
+    if (furthest) return furthest;
+  }
+  return [{ path: pathText(path), value: valueText(path, input), expected: expectation(issue) }];
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.message.startsWith("expected")) return issue.message;
+  if (issue.code === "invalid_type") return `expected ${issue.expected}`;
+  if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
+  return issue.message.replace(/^./, (letter) => letter.toLowerCase());
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  const text = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
+  return text.replace(/^\./, "") || "(the whole)";
+}
+
+function valueText(path: readonly PropertyKey[], input: unknown): string {
+  let value = input;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !(step in value)) return "nothing";
+    value = (value as Record<PropertyKey, unknown>)[step];
+  }
+  if (path.some((step) => /^(keys?|value|.*(secret|token|password).*)$/i.test(String(step))) && typeof value !== "object") {
+    return "[secret]";
+  }
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** What no field can tell by itself: names that must be unique, names that must exist. */
+function crossCheck(config: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const complain = (path: string, value: string, expected: string) => problems.push({ path, value: JSON.stringify(value), expected });
+  const unique = (list: readonly { readonly name: string }[], path: string) => {
+    for (const [index, entry] of list.entries()) {
+      if (list.findIndex((other) => other.name === entry.name) < index) complain(`${path}[${index}].name`, entry.name, "expected a name of its own");
+    }
+  };
+  unique(config.providers, "providers");
+  unique(config.models, "models");
+  unique(config.auth.callers, "auth.callers");
+  const byName = new Map(config.providers.map((each) => [each.name, each]));
+  for (const [index, { targets }] of config.models.entries()) {
+    for (const [position, { provider: wanted, model }] of targets.entries()) {
+      const path = `models[${index}].targets[${position}]`;
+      const found = byName.get(wanted);
+      if (!found) complain(`${path}.provider`, wanted, "expected the name of a configured provider");
+      else if (found.models.length > 0 && !found.models.includes(model)) {
+        complain(`${path}.model`, model, `expected one of the models that ${wanted} declares`);
+      }
+    }
+  }
+  for (const [index, { key }] of config.auth.callers.entries()) {
+    if (config.auth.callers.findIndex((other) => other.key === key) < index) {
+      problems.push({ path: `auth.callers[${index}].key`, value: "[secret]", expected: "expected a key of its own" });
+    }
+  }
+  const publicNames = new Set([
+    ...config.models.map((model) => model.name),
+    ...config.providers.flatMap((each) => [...each.models, ...each.models.map((model) => `${each.name}:${model}`)]),
+  ]);
+  const forwards = config.providers.some((each) => each.models.length === 0);
+  const wanted = config.defaults.model;
+  if (wanted !== undefined && !publicNames.has(wanted) && !forwards) {
+    complain("defaults.model", wanted, "expected a model that is configured");
+  }
+  return problems;
+}

@@ -1,0 +1,135 @@
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import http2 from "node:http2";
+import net, { type AddressInfo, type Socket } from "node:net";
+import type { Clock } from "../runtime/clock.ts";
+
+/** One port for HTTP/1.1 and HTTP/2 in the clear. */
+export interface Listener {
+  /** @returns the port, for port 0 means any. @throws Error when the address cannot be had */
+  listen(host: string, port: number): Promise<number>;
+  /** Takes no new connection, asks those there are to go, and closes the idle ones. */
+  stop(): void;
+  /** Resolves when the last connection is gone. */
+  closed(): Promise<void>;
+  /** Ends every connection at once. */
+  destroy(): void;
+}
+
+/** What an HTTP/2 client that knows the server says first. */
+const preface = Buffer.from("PRI * HTTP/2.0");
+/** A connection that says nothing for so long is closed. */
+const firstBytesMs = 10_000;
+
+/** Makes a listener that hands every request of either version to one handler. */
+export function createListener(
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+  clock: Clock,
+): Listener {
+  const guarded = guard(handle, () => stopping);
+  let stopping = false;
+  const sockets = new Set<Socket>();
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const h1 = http.createServer(
+    { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5000, noDelay: true },
+    guarded,
+  );
+  const h2 = http2.createServer(
+    { settings: { maxConcurrentStreams: 100, enablePush: false, maxHeaderListSize: 16 * 1024 } },
+    // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
+    (request, response) => guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse),
+  );
+  h2.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    session.on("error", () => session.destroy());
+  });
+  h2.on("sessionError", () => {});
+  h1.on("clientError", (_error, socket) => {
+    // Malformed HTTP gets the plainest answer there is, if anything can still be said.
+    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    else socket.destroy();
+  });
+  // A server that does not listen by itself enforces its time limits only when told that it does.
+  h1.emit("listening");
+
+  const port = net.createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    tellApart(socket, clock, (isHttp2) => (isHttp2 ? h2 : h1).emit("connection", socket));
+  });
+
+  return {
+    listen: (host, wanted) =>
+      new Promise((resolve, reject) => {
+        port.once("error", reject);
+        port.listen(wanted, host, () => {
+          port.off("error", reject);
+          resolve((port.address() as AddressInfo).port); // a TCP server's address is one
+        });
+      }),
+    stop() {
+      stopping = true;
+      port.close();
+      h1.closeIdleConnections();
+      for (const session of sessions) session.close();
+    },
+    closed: () =>
+      new Promise((resolve) => {
+        if (sockets.size === 0 && !port.listening) resolve();
+        else port.once("close", () => resolve());
+      }),
+    destroy() {
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+      h1.close();
+      h2.close();
+    },
+  };
+}
+
+/** Reads as many bytes as it takes to tell HTTP/2 from anything else, and puts them back. */
+function tellApart(socket: Socket, clock: Clock, decide: (isHttp2: boolean) => void): void {
+  let head = Buffer.alloc(0);
+  const disarm = clock.schedule(firstBytesMs, () => socket.destroy());
+  const onReadable = () => {
+    const bytes: Buffer | null = socket.read();
+    if (bytes === null) return;
+    head = Buffer.concat([head, bytes]);
+    const length = Math.min(head.length, preface.length);
+    const matches = head.subarray(0, length).equals(preface.subarray(0, length));
+    if (matches && length < preface.length) return;
+    disarm();
+    socket.off("readable", onReadable);
+    socket.off("end", disarm);
+    socket.unshift(head);
+    decide(matches);
+  };
+  socket.on("readable", onReadable);
+  socket.on("close", disarm);
+}
+
+/**
+ * Stands in front of every handler. A malformed `Host` or `:authority` would throw inside of the RPC adapter's listener and take
+ * the process with it.
+ */
+function guard(
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+  isStopping: () => boolean,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  return (request, response) => {
+    response.on("error", () => {});
+    if (isStopping() && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const authority = request.headers[":authority"] ?? request.headers.host;
+    try {
+      if (typeof authority !== "string" || !URL.canParse(`http://${authority}/`)) {
+        response.writeHead(400, { "content-length": "0" }).end();
+        return;
+      }
+      handle(request, response);
+    } catch {
+      if (!response.headersSent) response.writeHead(400, { "content-length": "0" });
+      response.end();
+    }
+  };
+}

@@ -1,0 +1,42 @@
+import { Command, InvalidArgumentError } from "commander";
+import { serve } from "./cli/serve.ts";
+import { ConfigError } from "./config.ts";
+import { version } from "./version.ts";
+
+/**
+ * Runs a command line.
+ * @param argv as `process.argv`
+ * @returns the exit code: 0 fine, 1 failed, 2 usage or configuration
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command("everhop")
+    .description("An LLM gateway: one gRPC contract in front of every model provider.")
+    .version(version)
+    .exitOverride();
+  program
+    .command("serve", { isDefault: true })
+    .description("serve gRPC, gRPC-Web, Connect and OpenAI's REST API on one port; a demo when nothing is configured")
+    .option("-c, --config <file>", "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml)")
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--port <number>", "port to listen on, 0 for any (default: 8000)", portNumber)
+    .action(serve);
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      console.error(error.message);
+      return 2;
+    }
+    // Commander has told the user already.
+    if (error instanceof Error && "exitCode" in error) return error.exitCode === 0 ? 0 : 2;
+    console.error(error);
+    return 1;
+  }
+}
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError("expected a number from 0 to 65535");
+  return port;
+}

@@ -1,0 +1,36 @@
+import { ShuttingDown } from "../runtime/cancellation.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Gateway } from "./compose.ts";
+import type { Listener } from "./listener.ts";
+
+/** How long each step of leaving may take, in ms. */
+export interface DrainLimits {
+  /** Served on although already announced as leaving, so that balancers can notice. */
+  readonly preStopMs: number;
+  /** For calls in flight. */
+  readonly graceMs: number;
+}
+
+/** After the grace is over: for the last words of broken streams. */
+const lastWordsMs = 2000;
+
+/**
+ * Leaves in order: announce, stop listening, let calls in flight end, cut what is left, let go.
+ * @returns when everything is closed
+ */
+export async function drain(
+  { gateway, listener, clock }: { gateway: Gateway; listener: Listener; clock: Clock },
+  { preStopMs, graceMs }: DrainLimits,
+): Promise<void> {
+  const pause = (ms: number) => new Promise<void>((resolve) => clock.schedule(ms, resolve));
+  gateway.enter("draining");
+  if (preStopMs > 0) await pause(preStopMs);
+  gateway.enter("closing");
+  listener.stop();
+  const closed = listener.closed();
+  await Promise.race([closed, pause(graceMs)]);
+  gateway.cut(new ShuttingDown());
+  await Promise.race([closed, pause(lastWordsMs)]);
+  listener.destroy();
+  await gateway.close();
+}

@@ -35,10 +35,7 @@ const maxItems = 10_000;
 export function outside(value: unknown, range: Range): string | undefined {
   const kind = range.whole ? "a whole number" : "a number";
   const fits =
-    typeof value === "number" &&
-    value >= range.min &&
-    value <= range.max &&
-    (!range.whole || Number.isInteger(value));
+    typeof value === "number" && value >= range.min && value <= range.max && (!range.whole || Number.isInteger(value));
   if (fits) return undefined;
   const limits = range.max === int32Max ? `of at least ${range.min}` : `from ${range.min} to ${range.max}`;
   return `expected ${kind} ${limits}, got ${shown(value)}`;
@@ -111,7 +108,10 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     checkJsonObject("json_schema.schema_json", responseFormat.value.schemaJson, complain);
   }
   if (toolChoice?.functionName && (toolChoice.mode === ToolMode.AUTO || toolChoice.mode === ToolMode.NONE)) {
-    complain("tool_choice.function_name", "expected with TOOL_MODE_REQUIRED or no mode, for the function must be called");
+    complain(
+      "tool_choice.function_name",
+      "expected with TOOL_MODE_REQUIRED or no mode, for the function must be called",
+    );
   }
   for (const [name, json] of Object.entries(prompt.extensionJson)) {
     if (parsed(json) === undefined) complain(`extension_json[${name}]`, "expected JSON text");
@@ -136,23 +136,33 @@ const contractNames: Record<string, string> = { toolCall: "tool_call", toolResul
 function checkPart(part: Part, role: Role, path: string, complain: Complain): void {
   const { kind } = part;
   if (kind.case === undefined) {
-    complain(path, "expected a part with its kind set: `text`, `media`, `reasoning`, `tool_call`, `tool_result` or `refusal`");
+    complain(
+      path,
+      "expected a part with its kind set: `text`, `media`, `reasoning`, `tool_call`, `tool_result` or `refusal`",
+    );
     return;
   }
   const allowed = allowedParts[role];
   if (allowed && !allowed.includes(kind.case)) {
     const names = allowed.map((name) => `\`${contractNames[name] ?? name}\``).join(", ");
-    complain(path, `expected ${names} in a message of role ${roleNames[role]}, got \`${contractNames[kind.case] ?? kind.case}\``);
+    complain(
+      path,
+      `expected ${names} in a message of role ${roleNames[role]}, got \`${contractNames[kind.case] ?? kind.case}\``,
+    );
   }
   if (kind.case === "media") {
     if (kind.value.source.case === undefined) complain(`${path}.media`, "expected `data`, `url` or `file_id`");
     if (!/^[a-z]+\/[^\s/]+$/i.test(kind.value.mediaType)) {
-      complain(`${path}.media.media_type`, `expected a media type such as image/png, got ${shown(kind.value.mediaType)}`);
+      complain(
+        `${path}.media.media_type`,
+        `expected a media type such as image/png, got ${shown(kind.value.mediaType)}`,
+      );
     }
   }
   if (kind.case === "toolCall" && kind.value.name === "") complain(`${path}.tool_call.name`, "expected a name");
   if (kind.case === "toolResult") {
-    if (kind.value.toolCallId === "") complain(`${path}.tool_result.tool_call_id`, "expected the id of the call it answers");
+    if (kind.value.toolCallId === "")
+      complain(`${path}.tool_result.tool_call_id`, "expected the id of the call it answers");
     for (const [position, inner] of kind.value.parts.entries()) {
       if (inner.kind.case !== "text" && inner.kind.case !== "media") {
         complain(`${path}.tool_result.parts[${position}]`, "expected `text` or `media`");

@@ -1,10 +1,10 @@
 import {
   type Candidate,
   CandidateSchema,
-  clone,
   type Completion,
   type CompletionEvent,
   CompletionSchema,
+  clone,
   create,
   MessageSchema,
   type Part,

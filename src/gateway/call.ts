@@ -74,9 +74,7 @@ export function runOptions(machine: Machine, call: Call): { options: RunOptions;
   const { timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
   const { source, unlink } = linkedCancellation(call.cancellation);
   const disarm =
-    call.timeoutMs === undefined
-      ? () => {}
-      : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
+    call.timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
   const retries = call.retryCount ?? Number.POSITIVE_INFINITY;
   return {
     options: {

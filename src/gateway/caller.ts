@@ -1,4 +1,5 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac } from "node:crypto";
+import { type Rng, randomHex } from "../runtime/rng.ts";
 import type { Secret } from "../runtime/secret.ts";
 
 /** Who asks. */
@@ -23,9 +24,10 @@ const anyone: Caller = { name: "anyone", models: undefined, seesTrail: true };
  * Looks callers up by a keyed hash of what they present, so that neither the time of a lookup nor a dump of the table says
  * anything of a key.
  * @param open whether a caller without a key, or with any key, is let in
+ * @param rng where the hash's own key comes from: it must not be guessed
  */
-export function createCallers(callers: readonly { caller: Caller; key: Secret }[], open: boolean): Callers {
-  const pepper = randomBytes(32);
+export function createCallers(callers: readonly { caller: Caller; key: Secret }[], open: boolean, rng: Rng): Callers {
+  const pepper = randomHex(rng, 64);
   const digest = (credential: string) => createHmac("sha256", pepper).update(credential).digest("base64");
   const byDigest = new Map(callers.map(({ caller, key }) => [digest(key.reveal()), caller]));
   return {

@@ -112,7 +112,10 @@ export function createCatalog(content: {
     if (instance) return [instance];
     const ofKind = content.providers.filter((provider) => provider.kind === name);
     if (ofKind.length > 0) return ofKind;
-    throw invalid({ field, description: `expected the name or kind of a provider, got ${JSON.stringify(name.slice(0, 60))}` });
+    throw invalid({
+      field,
+      description: `expected the name or kind of a provider, got ${JSON.stringify(name.slice(0, 60))}`,
+    });
   }
 
   return {
@@ -182,10 +185,24 @@ function targetOf(providers: ReadonlyMap<string, ProviderEntry>, entry: TargetEn
 }
 
 function makeTarget(provider: ProviderEntry, model: string): Target {
-  const { name, kind, origin, basePath, keys, priority, enabled, connectMs, idleMs, firstContentMs, totalMs } = provider;
+  const { name, kind, origin, basePath, keys, priority, enabled, connectMs, idleMs, firstContentMs, totalMs } =
+    provider;
   const limits = { firstContentMs, totalMs };
   const id = `${name}/${model}`;
-  return { id, provider: name, upstreamModel: model, tier: priority, enabled, keys, limits, kind, origin, basePath, connectMs, idleMs };
+  return {
+    id,
+    provider: name,
+    upstreamModel: model,
+    tier: priority,
+    enabled,
+    keys,
+    limits,
+    kind,
+    origin,
+    basePath,
+    connectMs,
+    idleMs,
+  };
 }
 
 /** Lower priority number first; equals as they were listed. */

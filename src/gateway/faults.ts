@@ -73,7 +73,12 @@ const unavailable = {
   reason: "SERVICE_UNAVAILABLE",
 } as const;
 
-function moves(blame: Verdict["blame"], faultClass: FaultClass, hint: string, next: Verdict["next"] = "other"): Meaning {
+function moves(
+  blame: Verdict["blame"],
+  faultClass: FaultClass,
+  hint: string,
+  next: Verdict["next"] = "other",
+): Meaning {
   return { next, blame, class: faultClass, hint };
 }
 
@@ -87,10 +92,33 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   invalid_request: badRequest,
   unknown_model: { ...badRequest, rpc: "not_found", http: 404, code: "not_found", reason: "MODEL_NOT_FOUND" },
   unknown_route: { ...badRequest, rpc: "unimplemented", http: 404, code: "not_found", reason: "ROUTE_NOT_FOUND" },
-  method_not_allowed: { ...badRequest, rpc: "unimplemented", http: 405, code: "method_not_allowed", reason: "METHOD_NOT_ALLOWED" },
-  unsupported_media_type: { ...badRequest, http: 415, code: "unsupported_media_type", reason: "UNSUPPORTED_MEDIA_TYPE" },
-  request_too_large: { ...badRequest, rpc: "resource_exhausted", http: 413, code: "request_too_large", reason: "REQUEST_TOO_LARGE" },
-  unauthorized: { rpc: "unauthenticated", http: 401, type: "authentication_error", code: "unauthorized", reason: "UNAUTHORIZED" },
+  method_not_allowed: {
+    ...badRequest,
+    rpc: "unimplemented",
+    http: 405,
+    code: "method_not_allowed",
+    reason: "METHOD_NOT_ALLOWED",
+  },
+  unsupported_media_type: {
+    ...badRequest,
+    http: 415,
+    code: "unsupported_media_type",
+    reason: "UNSUPPORTED_MEDIA_TYPE",
+  },
+  request_too_large: {
+    ...badRequest,
+    rpc: "resource_exhausted",
+    http: 413,
+    code: "request_too_large",
+    reason: "REQUEST_TOO_LARGE",
+  },
+  unauthorized: {
+    rpc: "unauthenticated",
+    http: 401,
+    type: "authentication_error",
+    code: "unauthorized",
+    reason: "UNAUTHORIZED",
+  },
   // What a provider refuses for the request's own sake: nobody else would take it either.
   refused_request: { ...badRequest, reason: "REFUSED_BY_PROVIDER", meaning: stops },
   context_length_exceeded: {
@@ -99,35 +127,73 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     reason: "CONTEXT_LENGTH_EXCEEDED",
     meaning: stops,
   },
-  content_filtered: { ...badRequest, rpc: "failed_precondition", code: "content_filter", reason: "CONTENT_FILTERED", meaning: stops },
+  content_filtered: {
+    ...badRequest,
+    rpc: "failed_precondition",
+    code: "content_filter",
+    reason: "CONTENT_FILTERED",
+    meaning: stops,
+  },
   // What another provider may do better.
   model_unavailable: {
     ...interrupted,
-    meaning: moves("model", "model_unavailable", "the provider does not serve this model to this key: check the target's model name"),
+    meaning: moves(
+      "model",
+      "model_unavailable",
+      "the provider does not serve this model to this key: check the target's model name",
+    ),
   },
   key_refused: {
     ...interrupted,
-    meaning: moves("key", "key_refused", "the provider refused the key: check that it is valid and may use this model", "key"),
+    meaning: moves(
+      "key",
+      "key_refused",
+      "the provider refused the key: check that it is valid and may use this model",
+      "key",
+    ),
   },
   quota_exhausted: {
     ...interrupted,
-    meaning: moves("key", "quota_exhausted", "the provider's account has no balance or quota left: top it up or raise its limit", "key"),
+    meaning: moves(
+      "key",
+      "quota_exhausted",
+      "the provider's account has no balance or quota left: top it up or raise its limit",
+      "key",
+    ),
   },
   rate_limited: {
     ...interrupted,
-    meaning: moves("key", "rate_limited", "the provider limits the rate: add keys or providers, or raise its limit", "key"),
+    meaning: moves(
+      "key",
+      "rate_limited",
+      "the provider limits the rate: add keys or providers, or raise its limit",
+      "key",
+    ),
   },
   overloaded: { ...interrupted, meaning: moves("endpoint", "overloaded", "the provider says that it is overloaded") },
   server_error: { ...interrupted, meaning: transient("the provider failed by itself") },
-  unreachable: { ...interrupted, meaning: transient("no connection: check that the base URL is right and the provider up") },
-  connection_lost: { ...interrupted, meaning: transient("the provider closed the connection before its answer was whole") },
+  unreachable: {
+    ...interrupted,
+    meaning: transient("no connection: check that the base URL is right and the provider up"),
+  },
+  connection_lost: {
+    ...interrupted,
+    meaning: transient("the provider closed the connection before its answer was whole"),
+  },
   timed_out: { ...interrupted, meaning: transient("the provider was silent for longer than its timeouts allow") },
   truncated: { ...interrupted, meaning: transient("the answer ended before it was whole") },
-  malformed: { ...interrupted, meaning: transient("the answer is not what the API promises: check that the base URL is right") },
+  malformed: {
+    ...interrupted,
+    meaning: transient("the answer is not what the API promises: check that the base URL is right"),
+  },
   too_large: { ...interrupted, meaning: transient("the answer is larger than the gateway takes") },
   misconfigured: {
     ...interrupted,
-    meaning: moves("endpoint", "misconfigured", "the provider has no such path: is /v1 missing at the end of its base URL?"),
+    meaning: moves(
+      "endpoint",
+      "misconfigured",
+      "the provider has no such path: is /v1 missing at the end of its base URL?",
+    ),
   },
   // Nobody's fault but time's.
   caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
@@ -263,5 +329,7 @@ export function retryDelayMs(fault: Fault): number | undefined {
 
 /** Whether trying again cannot help: the caller's own time is up. Refusals are not repeated by anybody's client anyway. */
 export function isFinal(fault: Fault): boolean {
-  return fault.kind === "deadline_exceeded" || fault.kind === "content_filtered" || fault.kind === "context_length_exceeded";
+  return (
+    fault.kind === "deadline_exceeded" || fault.kind === "content_filtered" || fault.kind === "context_length_exceeded"
+  );
 }

@@ -194,10 +194,13 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
 function transportFault(error: Error & { code?: string }): UpstreamFault {
   const code = error.code ?? (error.cause as { code?: string } | undefined)?.code ?? "";
   if (code === "ECONNREFUSED") return { kind: "unreachable", cause: "refused" };
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") return { kind: "unreachable", cause: "connect_timeout" };
+  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT")
+    return { kind: "unreachable", cause: "connect_timeout" };
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return { kind: "unreachable", cause: "dns" };
-  if (/^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code)) return { kind: "unreachable", cause: "network" };
-  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(code)) return { kind: "unreachable", cause: "tls" };
+  if (/^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code))
+    return { kind: "unreachable", cause: "network" };
+  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(code))
+    return { kind: "unreachable", cause: "tls" };
   if (code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") return { kind: "truncated" };
   if (/^(HPE_|UND_ERR_HEADERS_OVERFLOW)/.test(code)) return { kind: "malformed" };
   return { kind: "connection_lost" };

@@ -52,12 +52,20 @@ export class RouteError extends Error {
 /** The attempt loop. It knows no payload: an attempt is a function that takes a lease and brings something. */
 export interface Router {
   /** Unary: resolves when an attempt has brought its whole answer. @throws RouteError */
-  run<T, E extends Endpoint>(pool: Pool<E>, attempt: (lease: Lease<E>) => Promise<T>, options: RunOptions): Promise<Routed<T, E>>;
+  run<T, E extends Endpoint>(
+    pool: Pool<E>,
+    attempt: (lease: Lease<E>) => Promise<T>,
+    options: RunOptions,
+  ): Promise<Routed<T, E>>;
   /**
    * Stream: resolves at the commit point, when an attempt has its first content in hand. From then on nothing hops, the time
    * limits of the router are off, and the owner settles the lease. @throws RouteError
    */
-  open<T, E extends Endpoint>(pool: Pool<E>, attempt: (lease: Lease<E>) => Promise<T>, options: RunOptions): Promise<Routed<T, E>>;
+  open<T, E extends Endpoint>(
+    pool: Pool<E>,
+    attempt: (lease: Lease<E>) => Promise<T>,
+    options: RunOptions,
+  ): Promise<Routed<T, E>>;
 }
 
 /** Which failure tells the caller most when all have failed: a limit says when to come back, a bad key says nothing to a caller. */
@@ -217,7 +225,10 @@ function keyRotation(rng: Rng): (endpoint: Endpoint) => Key | undefined {
 }
 
 /** The failure to tell of; the last one among the equally useful, and always one that stopped the request. */
-function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): { error: unknown; verdict: Verdict | undefined } {
+function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): {
+  error: unknown;
+  verdict: Verdict | undefined;
+} {
   const last = failures.at(-1);
   if (!last) return { error: undefined, verdict: undefined };
   if (last.verdict.next === "stop") return last;

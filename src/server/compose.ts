@@ -40,7 +40,12 @@ export function compose(
   const providers = config.providers.map(providerEntry);
   const models = config.models.map(({ name, targets }) => ({
     name,
-    targets: targets.map(({ provider, model, priority, timeout }) => ({ provider, model, priority, timeoutMs: timeout })),
+    targets: targets.map(({ provider, model, priority, timeout }) => ({
+      provider,
+      model,
+      priority,
+      timeoutMs: timeout,
+    })),
   }));
   const catalog = createCatalog({ providers, models, defaultModel: config.defaults.model });
   const callers = config.auth.callers.map(({ name, key, models: allowed, trail }) => ({
@@ -60,7 +65,7 @@ export function compose(
       maxAttempts: config.routing.max_attempts,
       maxDurationMs,
     },
-    callers: createCallers(callers, config.auth.open || callers.length === 0),
+    callers: createCallers(callers, config.auth.open || callers.length === 0, rng),
     rng,
     version,
     loadedAtSeconds: Math.floor(clock.wallTime() / 1000),

@@ -4,7 +4,10 @@ import { z } from "zod";
 const duration = z.union([z.number(), z.string()]).transform((value, context) => {
   const ms = typeof value === "number" ? value * 1000 : durationMs(value);
   if (ms !== undefined && ms >= 0 && ms <= 24 * 3_600_000) return ms;
-  context.addIssue({ code: "custom", message: "expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h" });
+  context.addIssue({
+    code: "custom",
+    message: "expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h",
+  });
   return z.NEVER;
 });
 
@@ -31,7 +34,7 @@ const secret = z
   .string()
   .min(1, "expected a key")
   .max(4096, "expected at most 4096 characters")
-  .regex(/^[\x21-\x7e]+$/, "expected printable ASCII without blanks");
+  .regex(/^[\x21-\x7e]*$/, "expected printable ASCII without blanks");
 
 const baseUrl = z.string().transform((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -95,9 +98,7 @@ const fileSchema = z.strictObject({
   routing: z
     .strictObject({ max_attempts: z.int("expected a whole number from 1 to 10").min(1).max(10).default(4) })
     .prefault({}),
-  drain: z
-    .strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") })
-    .prefault({}),
+  drain: z.strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") }).prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
 });
 
@@ -120,7 +121,9 @@ export class ConfigError extends Error {
 
   constructor(source: string, problems: readonly ConfigProblem[]) {
     const width = Math.min(48, Math.max(...problems.map(({ path }) => path.length)));
-    const lines = problems.map(({ path, value, expected }) => `  ${path.padEnd(width)}  ${expected}${value && `, got ${value}`}`);
+    const lines = problems.map(
+      ({ path, value, expected }) => `  ${path.padEnd(width)}  ${expected}${value && `, got ${value}`}`,
+    );
     super(`${source} cannot be used:\n${lines.join("\n")}`);
     this.problems = problems;
   }
@@ -133,7 +136,11 @@ export class ConfigError extends Error {
  */
 export function checkConfig(input: unknown, source: string): Config {
   const result = fileSchema.safeParse(input);
-  if (!result.success) throw new ConfigError(source, result.error.issues.flatMap((issue) => problemsOf(issue, input)));
+  if (!result.success)
+    throw new ConfigError(
+      source,
+      result.error.issues.flatMap((issue) => problemsOf(issue, input)),
+    );
   const problems = crossCheck(result.data);
   if (problems.length > 0) throw new ConfigError(source, problems);
   return result.data;
@@ -175,21 +182,27 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
     if (typeof value !== "object" || value === null || !(step in value)) return "nothing";
     value = (value as Record<PropertyKey, unknown>)[step];
   }
-  if (path.some((step) => /^(keys?|value|.*(secret|token|password).*)$/i.test(String(step))) && typeof value !== "object") {
+  if (
+    path.some((step) => /^(keys?|value|.*(secret|token|password).*)$/i.test(String(step))) &&
+    typeof value !== "object"
+  ) {
     return "[secret]";
   }
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  const text = JSON.stringify(value) ?? "nothing";
+  // A URL may carry a password, also one that is refused for it.
+  const text = (JSON.stringify(value) ?? "nothing").replace(/\/\/[^/@]*@/, "//[secret]@");
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 /** What no field can tell by itself: names that must be unique, names that must exist. */
 function crossCheck(config: Config): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
-  const complain = (path: string, value: string, expected: string) => problems.push({ path, value: JSON.stringify(value), expected });
+  const complain = (path: string, value: string, expected: string) =>
+    problems.push({ path, value: JSON.stringify(value), expected });
   const unique = (list: readonly { readonly name: string }[], path: string) => {
     for (const [index, entry] of list.entries()) {
-      if (list.findIndex((other) => other.name === entry.name) < index) complain(`${path}[${index}].name`, entry.name, "expected a name of its own");
+      if (list.findIndex((other) => other.name === entry.name) < index)
+        complain(`${path}[${index}].name`, entry.name, "expected a name of its own");
     }
   };
   unique(config.providers, "providers");

@@ -30,7 +30,14 @@ export function createListener(
   const sockets = new Set<Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
   const h1 = http.createServer(
-    { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 60_000, keepAliveTimeout: 65_000, connectionsCheckingInterval: 5000, noDelay: true },
+    {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 10_000,
+      requestTimeout: 60_000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 5000,
+      noDelay: true,
+    },
     guarded,
   );
   const h2 = http2.createServer(

@@ -41,7 +41,9 @@ export function loadConfig({ path, env, overrides }: ConfigPlaces): LoadedConfig
     notices.push(`the OPENAI_* environment is not used: ${file} names the providers`);
   }
   if (!fromFile && !fromEnvironment) return { config: undefined, source: "nothing", notices };
-  const source = [fromFile && file, !fileHasProviders && fromEnvironment && "the environment"].filter(Boolean).join(" and ");
+  const source = [fromFile && file, !fileHasProviders && fromEnvironment && "the environment"]
+    .filter(Boolean)
+    .join(" and ");
   const base = fileHasProviders ? fromFile : { ...fromFile, ...fromEnvironment };
   const server = { ...(base?.["server"] as object | undefined), ...overrides };
   const config = checkConfig({ ...base, server }, source);
@@ -60,15 +62,21 @@ function readFile(path: string, env: Environment): Record<string, unknown> {
     throw problem(`cannot be read (${(error as { code?: string }).code ?? "unknown error"})`);
   }
   const document = parseDocument(text, { prettyErrors: true }); // JSON is YAML too
-  if (document.errors.length > 0) throw problem(document.errors.map(({ message }) => message.split("\n")[0]).join("; "));
+  if (document.errors.length > 0)
+    throw problem(document.errors.map(({ message }) => message.split("\n")[0]).join("; "));
   const value: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw problem("expected a mapping at the top");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw problem("expected a mapping at the top");
   const missing: MissingVariable[] = [];
   const substituted = substitute(value, env, missing) as Record<string, unknown>;
   if (missing.length > 0) {
     throw new ConfigError(
       path,
-      missing.map(({ path: at, name }) => ({ path: at, value: "", expected: `the environment variable ${name} is not set` })),
+      missing.map(({ path: at, name }) => ({
+        path: at,
+        value: "",
+        expected: `the environment variable ${name} is not set`,
+      })),
     );
   }
   return substituted;

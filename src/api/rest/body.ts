@@ -16,14 +16,17 @@ export async function readJson(request: IncomingMessage): Promise<{ text: string
     throw new FaultError({ kind: "unsupported_media_type", expected: "content-type: application/json" });
   }
   const encoding = headers["content-encoding"] ?? "identity";
-  if (encoding !== "identity") throw new FaultError({ kind: "unsupported_media_type", expected: "a body without content-encoding" });
+  if (encoding !== "identity")
+    throw new FaultError({ kind: "unsupported_media_type", expected: "a body without content-encoding" });
   if (Number(headers["content-length"] ?? 0) > maxBodyBytes) throw tooLarge();
   const text = await readText(request);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw invalidBody(text === "" ? "expected a JSON object, got nothing" : `expected JSON: ${(error as Error).message.slice(0, 200)}`);
+    throw invalidBody(
+      text === "" ? "expected a JSON object, got nothing" : `expected JSON: ${(error as Error).message.slice(0, 200)}`,
+    );
   }
   const json = objectOf(value);
   if (!json) throw invalidBody("expected a JSON object");

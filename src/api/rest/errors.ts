@@ -50,7 +50,10 @@ export function sendError(response: ServerResponse, error: CallError, shown: Sho
     ...(fault.kind === "method_not_allowed" && { allow: fault.allowed }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": "Bearer" }),
     // Whole seconds, rounded up: a client must not come back too early.
-    ...(delayMs !== undefined && { "retry-after": String(Math.ceil(delayMs / 1000)), "retry-after-ms": String(Math.ceil(delayMs)) }),
+    ...(delayMs !== undefined && {
+      "retry-after": String(Math.ceil(delayMs / 1000)),
+      "retry-after-ms": String(Math.ceil(delayMs)),
+    }),
     ...(isFinal(fault) && { "x-should-retry": "false" }),
   });
 }

@@ -1,12 +1,7 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
-import {
-  CallerGone,
-  type Cancellation,
-  createCancellation,
-  DeadlineExceeded,
-} from "../../runtime/cancellation.ts";
+import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
 import { callerOf, type Edge, identityOf, type RequestIdentity } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { connectError } from "./errors.ts";
@@ -23,7 +18,6 @@ export interface RpcCall extends RequestIdentity {
   /** Lets go of the signals. */
   release(): void;
 }
-
 
 /**
  * Lets a call in: its ids, its caller, its signals.

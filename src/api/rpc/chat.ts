@@ -62,7 +62,9 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
 
 /** The prompt, if it may go. */
 function checked(prompt: Prompt | undefined, options: ChatOptions | undefined): Prompt {
-  const violations: Violation[] = prompt ? checkPrompt(prompt) : [{ field: "prompt", description: "expected a prompt, got none" }];
+  const violations: Violation[] = prompt
+    ? checkPrompt(prompt)
+    : [{ field: "prompt", description: "expected a prompt, got none" }];
   if (options) violations.push(...checkOptions(options));
   if (!prompt || violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
   return prompt;
@@ -82,8 +84,15 @@ function checkOptions({ timeout, retryCount, fallbackProviders }: ChatOptions): 
   return violations;
 }
 
-function callOf(prompt: Prompt | undefined, options: ChatOptions | undefined, rpc: RpcCall, context: HandlerContext): Call {
-  const limits = [context.timeoutMs(), options?.timeout && msOfDuration(options.timeout)].filter((ms) => ms !== undefined);
+function callOf(
+  prompt: Prompt | undefined,
+  options: ChatOptions | undefined,
+  rpc: RpcCall,
+  context: HandlerContext,
+): Call {
+  const limits = [context.timeoutMs(), options?.timeout && msOfDuration(options.timeout)].filter(
+    (ms) => ms !== undefined,
+  );
   return {
     caller: rpc.caller,
     destination: {

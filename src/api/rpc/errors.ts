@@ -41,7 +41,10 @@ export function connectError(
   if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(delayMs) }));
   if (trail && shown.seesTrail) details.push({ desc: RouteTrailSchema, value: boundedRouteTrail(trail) });
   const pushback = delayMs ?? (isFinal(fault) ? -1 : undefined);
-  const headers = { ...shown.headers, ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }) };
+  const headers = {
+    ...shown.headers,
+    ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }),
+  };
   return new ConnectError(error.message, codes[rpc], headers, details, error);
 }
 

@@ -37,7 +37,8 @@ const unitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1
 /** A timeout beyond the longest becomes the longest before any timer is made: Node's timers overflow and would fire at once. */
 function clampTimeout({ headers }: IncomingMessage): void {
   const grpc = /^(\d{1,8})([HMSmun])$/.exec(String(headers["grpc-timeout"] ?? ""));
-  if (grpc && Number(grpc[1]) * (unitMs[grpc[2] ?? ""] ?? 0) > maxTimeoutMs) headers["grpc-timeout"] = `${maxTimeoutMs}m`;
+  if (grpc && Number(grpc[1]) * (unitMs[grpc[2] ?? ""] ?? 0) > maxTimeoutMs)
+    headers["grpc-timeout"] = `${maxTimeoutMs}m`;
   const connect = headers["connect-timeout-ms"];
   if (typeof connect === "string" && /^\d{1,10}$/.test(connect) && Number(connect) > maxTimeoutMs) {
     headers["connect-timeout-ms"] = String(maxTimeoutMs);

@@ -1,11 +1,4 @@
-import {
-  maxFallbackProviders,
-  maxStopSequences,
-  outside,
-  type Range,
-  ranges,
-  shown,
-} from "../../chat/check.ts";
+import { maxFallbackProviders, maxStopSequences, outside, type Range, ranges, shown } from "../../chat/check.ts";
 import type { Violation } from "../../chat/fault.ts";
 import { type JsonObject, objectOf } from "./json.ts";
 
@@ -55,13 +48,21 @@ export function checkBody(body: JsonObject): Violation[] {
   expect("logprobs", typeof body["logprobs"] === "boolean", "true or false");
   expect("seed", typeof body["seed"] === "number" && Number.isInteger(body["seed"]), "a whole number");
   expect("tools", Array.isArray(body["tools"]) && body["tools"].length <= 10_000, "a list of tools");
-  expect("stop", typeof stop === "string" || isTexts(stop, maxStopSequences), `a text or a list of at most ${maxStopSequences} texts`);
+  expect(
+    "stop",
+    typeof stop === "string" || isTexts(stop, maxStopSequences),
+    `a text or a list of at most ${maxStopSequences} texts`,
+  );
   const biases = objectOf(body["logit_bias"]);
   const badBias = Object.entries(biases ?? {}).find(([, bias]) => outside(bias, ranges.logitBias) !== undefined);
   expect("logit_bias", biases !== undefined && !badBias, "an object with numbers from -100 to 100");
   expect("timeout", typeof timeout === "number" && timeout > 0, "seconds greater than 0");
   expect("provider", typeof provider === "string" || objectOf(provider) !== undefined, "a provider's name");
-  expect("fallback_providers", isTexts(fallbacks, maxFallbackProviders), `a list of at most ${maxFallbackProviders} providers' names`);
+  expect(
+    "fallback_providers",
+    isTexts(fallbacks, maxFallbackProviders),
+    `a list of at most ${maxFallbackProviders} providers' names`,
+  );
   return violations;
 }
 

@@ -31,6 +31,7 @@ const maxPreambleBytes = 64 * 1024;
 export class ChunkScanner {
   readonly #decoder = new SseDecoder();
   readonly #candidateCount: number;
+  readonly #seenCandidates = new Set<number>();
   readonly #finishedCandidates = new Set<number>();
   #preamble: Buffer[] | undefined = [];
   #preambleBytes = 0;
@@ -58,7 +59,10 @@ export class ChunkScanner {
   /** The upstream ended: the answer is whole if it finished, else here is why not. */
   end(): Scan {
     const rest = this.#scan(this.#over ? { bytes: Buffer.alloc(0), events: [] } : this.#decoder.end());
-    if (rest.done || rest.finished) return rest;
+    // A server that knows nothing of `n` sends one candidate and ends well: what it began it has finished.
+    const begunAndFinished =
+      this.#seenCandidates.size > 0 && this.#seenCandidates.size === this.#finishedCandidates.size;
+    if (rest.done || begunAndFinished) return rest;
     // Whatever does not parse at the very end is a cut, not nonsense.
     if (rest.fault && rest.fault.kind !== "malformed") return rest;
     return { ...rest, fault: this.#preamble ? this.#faultOfPreamble(this.#preamble) : { kind: "truncated" } };
@@ -104,10 +108,12 @@ export class ChunkScanner {
     for (const each of arrayOf(chunk["choices"])) {
       const choice = objectOf(each);
       if (!choice) continue;
+      const index = typeof choice["index"] === "number" ? choice["index"] : 0;
+      this.#seenCandidates.add(index);
       const delta = objectOf(choice["delta"]);
       if (delta && holdsContent(delta)) content = true;
       if (typeof choice["finish_reason"] === "string") {
-        this.#finishedCandidates.add(typeof choice["index"] === "number" ? choice["index"] : 0);
+        this.#finishedCandidates.add(index);
         content = true;
       }
     }

@@ -97,9 +97,14 @@ export function createEventReader(target: Target, candidateCount: number): Strea
     const text = contentText(delta["content"]);
     // A last token without text may still have its log probability.
     const wantsText = text || (logprobs.length > 0 && !reasoning && !delta["refusal"] && !delta["tool_calls"]);
-    if (wantsText) append("text", create(PartSchema, { kind: { case: "text", value: "" } }), { case: "text", value: text ?? "" });
+    if (wantsText)
+      append("text", create(PartSchema, { kind: { case: "text", value: "" } }), { case: "text", value: text ?? "" });
     const refusal = textOf(delta["refusal"]);
-    if (refusal) append("refusal", create(PartSchema, { kind: { case: "refusal", value: "" } }), { case: "refusal", value: refusal });
+    if (refusal)
+      append("refusal", create(PartSchema, { kind: { case: "refusal", value: "" } }), {
+        case: "refusal",
+        value: refusal,
+      });
     for (const [position, each] of arrayOf(delta["tool_calls"]).entries()) {
       const call = objectOf(each) ?? {};
       const at = typeof call["index"] === "number" ? call["index"] : position;

@@ -22,7 +22,11 @@ export function faultOf(answer: HttpAnswer): UpstreamFault {
   const json = objectOf(parseJson(text));
   const body = json ? errorBody(json) : undefined;
   const retryAfter = retryAfterMs(answer.headers);
-  const words: UpstreamWords = { status: answer.status, ...wordsOf(body), ...(retryAfter !== undefined && { retryAfterMs: retryAfter }) };
+  const words: UpstreamWords = {
+    status: answer.status,
+    ...wordsOf(body),
+    ...(retryAfter !== undefined && { retryAfterMs: retryAfter }),
+  };
   return { ...words, ...kindOf(answer.status, body) } as UpstreamFault; // kindOf gives no kind that needs more
 }
 
@@ -45,11 +49,16 @@ function kindOf(status: number, body: ErrorBody | undefined): { kind: UpstreamFa
   if (status === 402 || /insufficient_(quota|balance|funds)|billing|quota_exceeded|spend_limit/.test(marks)) {
     return { kind: "quota_exhausted" };
   }
-  if (status === 401 || /invalid_api_key|authentication_error|no_db_connection/.test(marks)) return { kind: "key_refused" };
+  if (status === 401 || /invalid_api_key|authentication_error|no_db_connection/.test(marks))
+    return { kind: "key_refused" };
   if (/model_not_found/.test(marks)) return { kind: "model_unavailable" };
   if (status === 429) return { kind: "rate_limited" };
   if (status === 503 || status === 529 || /overloaded/.test(marks)) return { kind: "overloaded" };
-  if (status === 404) return { kind: body?.structured ? "model_unavailable" : "misconfigured" };
+  // A 404 is about the model if it says so; else it is about the path.
+  if (status === 404) {
+    const aboutModel = body?.structured && /model|deployment/.test(`${marks} ${message} ${body.param ?? ""}`);
+    return { kind: aboutModel ? "model_unavailable" : "misconfigured" };
+  }
   if (status === 405) return { kind: "misconfigured" };
   // A firewall between here and the provider answers 403 with a page; the provider itself answers with JSON.
   if (status === 403) return { kind: body ? "key_refused" : "server_error" };
@@ -108,6 +117,6 @@ function presentable(message: string): string {
   return message
     .slice(0, 1000)
     .replace(/\bhttps?:\/\/\S+/gi, "[address]")
-    .replace(/\b(sk|pk|key|token|bearer)[-_ ][\w*.-]{8,}/gi, "[key]")
+    .replace(/\b(sk|pk|rk|gsk|xai)[-_][\w*.-]{8,}|\bbearer\s+\S+/gi, "[key]")
     .replace(/[\u0000-\u001f\u007f]+/g, " ");
 }

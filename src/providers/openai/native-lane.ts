@@ -3,8 +3,8 @@ import type { Lane, StreamRead } from "../lane.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
 import { tokenCountsOf } from "./completion.ts";
 import { faultOf } from "./faults.ts";
-import { editMembers } from "./json-members.ts";
 import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+import { editMembers } from "./json-members.ts";
 
 /** An OpenAI chat request as it came. */
 export interface NativeRequest {
@@ -34,13 +34,17 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   return {
     request: (target, mode) => ({
       path: "/chat/completions",
-      headers: { "content-type": "application/json", accept: mode === "stream" ? "text/event-stream" : "application/json" },
+      headers: {
+        "content-type": "application/json",
+        accept: mode === "stream" ? "text/event-stream" : "application/json",
+      },
       body: editMembers(text, { set: { model: JSON.stringify(target.upstreamModel) }, remove }),
     }),
     answer(_target, answer) {
       const answerText = answer.body.toString("utf8");
       const answerJson = objectOf(parseJson(answerText));
-      if (!answerJson) throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
+      if (!answerJson)
+        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
       if (answerJson["error"]) throw new FaultError(faultOf(answer));
       if (arrayOf(answerJson["choices"]).length === 0) {
         throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer has no choices" });

@@ -49,7 +49,9 @@ export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stre
 
 /** OpenAI's own newer models refuse `max_tokens`; many compatible servers know nothing else. */
 function maxTokensName({ origin }: Target): "max_completion_tokens" | "max_tokens" {
-  return /^https:\/\/(api\.openai\.com|[^/]+\.openai\.azure\.com)$/.test(origin) ? "max_completion_tokens" : "max_tokens";
+  return /^https:\/\/(api\.openai\.com|[^/]+\.openai\.azure\.com)$/.test(origin)
+    ? "max_completion_tokens"
+    : "max_tokens";
 }
 
 function messageBodies(message: Message): JsonObject[] {
@@ -150,7 +152,12 @@ function responseFormatBody({ responseFormat }: Prompt): JsonObject | undefined 
       const { name, description, schemaJson, strict } = responseFormat.value;
       return {
         type: "json_schema",
-        json_schema: compact({ name, description: description || undefined, schema: JSON.parse(schemaJson) as unknown, strict }),
+        json_schema: compact({
+          name,
+          description: description || undefined,
+          schema: JSON.parse(schemaJson) as unknown,
+          strict,
+        }),
       };
     }
     default:

@@ -12,7 +12,10 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   return {
     request: (target, mode) => ({
       path: "/chat/completions",
-      headers: { "content-type": "application/json", accept: mode === "stream" ? "text/event-stream" : "application/json" },
+      headers: {
+        "content-type": "application/json",
+        accept: mode === "stream" ? "text/event-stream" : "application/json",
+      },
       body: JSON.stringify(promptBody(prompt, target, mode)),
     }),
     answer(target, answer) {

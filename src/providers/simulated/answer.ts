@@ -42,10 +42,16 @@ export interface AnswerSource {
 /** Answers a request. The same request gives the same answer, ids aside. */
 export function answerTo(request: ChatRequest, source: AnswerSource): Answer {
   const candidates = Array.from({ length: request.candidates }, (_, index) => candidate(request, source, index));
-  const count = (kinds: (delta: Delta) => boolean) => candidates.reduce((sum, { deltas }) => sum + deltas.filter(kinds).length, 0);
+  const count = (kinds: (delta: Delta) => boolean) =>
+    candidates.reduce((sum, { deltas }) => sum + deltas.filter(kinds).length, 0);
   const completion = count(() => true);
-  const usage: Usage = { prompt_tokens: request.promptTokens, completion_tokens: completion, total_tokens: request.promptTokens + completion };
-  if (request.reasoning) usage.completion_tokens_details = { reasoning_tokens: count((delta) => delta.kind === "reasoning") };
+  const usage: Usage = {
+    prompt_tokens: request.promptTokens,
+    completion_tokens: completion,
+    total_tokens: request.promptTokens + completion,
+  };
+  if (request.reasoning)
+    usage.completion_tokens_details = { reasoning_tokens: count((delta) => delta.kind === "reasoning") };
   return { candidates, usage };
 }
 
@@ -66,7 +72,8 @@ function candidate(request: ChatRequest, source: AnswerSource, index: number): C
     const json = JSON.stringify(request.call.parameters === undefined ? {} : schemaInstance(request.call.parameters));
     deltas.push(...thirds(json).map((text): Delta => ({ kind: "arguments", text })));
   } else {
-    for (const text of splitTokens(cutAtStop(contentOf(request, source, index), request.stops))) deltas.push({ kind: "content", text });
+    for (const text of splitTokens(cutAtStop(contentOf(request, source, index), request.stops)))
+      deltas.push({ kind: "content", text });
   }
   if (deltas.length > request.maxTokens) return { deltas: deltas.slice(0, request.maxTokens), finish: "length" };
   return { deltas, finish: request.call ? "tool_calls" : "stop" };

@@ -71,12 +71,20 @@ export function readChatRequest(body: JsonObject): ChatRequest {
 }
 
 function readMessages(messages: unknown): JsonObject[] {
-  if (messages === undefined) throw new Refusal(400, "Missing required parameter: 'messages'.", { param: "messages", code: "missing_required_parameter" });
-  if (!Array.isArray(messages) || messages.length === 0) throw new Refusal(400, "'messages' must be a list of at least one message.", { param: "messages" });
+  if (messages === undefined)
+    throw new Refusal(400, "Missing required parameter: 'messages'.", {
+      param: "messages",
+      code: "missing_required_parameter",
+    });
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new Refusal(400, "'messages' must be a list of at least one message.", { param: "messages" });
   return messages.map((message: unknown, index) => {
-    if (!isJsonObject(message)) throw new Refusal(400, `'messages[${index}]' must be an object.`, { param: `messages[${index}]` });
+    if (!isJsonObject(message))
+      throw new Refusal(400, `'messages[${index}]' must be an object.`, { param: `messages[${index}]` });
     if (!roles.some((role) => role === message["role"])) {
-      throw new Refusal(400, `'messages[${index}].role' must be one of ${roles.join(", ")}.`, { param: `messages[${index}].role` });
+      throw new Refusal(400, `'messages[${index}].role' must be one of ${roles.join(", ")}.`, {
+        param: `messages[${index}].role`,
+      });
     }
     return message;
   });
@@ -90,21 +98,25 @@ function textOf(content: unknown): string {
   if (!Array.isArray(content)) return "";
   return content
     .filter(isJsonObject)
-    .map((part) => (typeof part["text"] === "string" ? part["text"] : (marks[String(part["type"])] ?? `[${String(part["type"])}]`)))
+    .map((part) =>
+      typeof part["text"] === "string" ? part["text"] : (marks[String(part["type"])] ?? `[${String(part["type"])}]`),
+    )
     .join(" ");
 }
 
 function readStops(stop: unknown): string[] {
   if (stop === undefined || stop === null) return [];
   const stops: unknown[] = Array.isArray(stop) ? stop : [stop];
-  if (!stops.every(isString)) throw new Refusal(400, "'stop' must be a string or a list of strings.", { param: "stop" });
+  if (!stops.every(isString))
+    throw new Refusal(400, "'stop' must be a string or a list of strings.", { param: "stop" });
   return stops.filter((text) => text !== "");
 }
 
 function readAlternatives(body: JsonObject): number | undefined {
   const wanted = optional(body, "logprobs", isBoolean, "a boolean") ?? false;
   const alternatives = optional(body, "top_logprobs", whole(0, 20), "a whole number from 0 to 20");
-  if (!wanted && alternatives !== undefined) throw new Refusal(400, "'top_logprobs' needs 'logprobs' to be true.", { param: "top_logprobs" });
+  if (!wanted && alternatives !== undefined)
+    throw new Refusal(400, "'top_logprobs' needs 'logprobs' to be true.", { param: "top_logprobs" });
   return wanted ? (alternatives ?? 0) : undefined;
 }
 
@@ -113,12 +125,15 @@ function readCall(body: JsonObject): FunctionTool | undefined {
   if (!Array.isArray(body["tools"]) || choice === "none") return undefined;
   const functions = body["tools"].flatMap((tool: unknown): FunctionTool[] => {
     const called = isJsonObject(tool) ? tool["function"] : undefined;
-    return isJsonObject(called) && typeof called["name"] === "string" ? [{ name: called["name"], parameters: called["parameters"] }] : [];
+    return isJsonObject(called) && typeof called["name"] === "string"
+      ? [{ name: called["name"], parameters: called["parameters"] }]
+      : [];
   });
   const chosen = isJsonObject(choice) && isJsonObject(choice["function"]) ? choice["function"]["name"] : undefined;
   if (chosen === undefined) return functions[0];
   const named = functions.find((tool) => tool.name === chosen);
-  if (!named) throw new Refusal(400, "'tool_choice' names a function that is not among 'tools'.", { param: "tool_choice" });
+  if (!named)
+    throw new Refusal(400, "'tool_choice' names a function that is not among 'tools'.", { param: "tool_choice" });
   return named;
 }
 
@@ -129,7 +144,9 @@ function readFormat(format: unknown): Format {
   if (type === "json_object") return { kind: "json" };
   const wrapper = isJsonObject(format) ? format["json_schema"] : undefined;
   if (type === "json_schema" && isJsonObject(wrapper)) return { kind: "schema", schema: wrapper["schema"] };
-  throw new Refusal(400, "'response_format' must be of type text, json_object or json_schema.", { param: "response_format" });
+  throw new Refusal(400, "'response_format' must be of type text, json_object or json_schema.", {
+    param: "response_format",
+  });
 }
 
 const isString = (value: unknown): value is string => typeof value === "string";
@@ -143,7 +160,12 @@ const whole =
   (value: unknown): value is number =>
     Number.isInteger(value) && within(least, most)(value);
 
-function optional<T>(body: JsonObject, name: string, is: (value: unknown) => value is T, expected: string): T | undefined {
+function optional<T>(
+  body: JsonObject,
+  name: string,
+  is: (value: unknown) => value is T,
+  expected: string,
+): T | undefined {
   const value = body[name];
   if (value === undefined || value === null) return undefined;
   if (!is(value)) throw new Refusal(400, `'${name}' must be ${expected}.`, { param: name });

@@ -45,7 +45,9 @@ function message({ deltas }: Candidate): object {
     content: call ? null : joined.content,
     ...(joined.reasoning === "" ? {} : { reasoning_content: joined.reasoning }),
     refusal: null,
-    ...(call ? { tool_calls: [{ id: call.id, type: "function", function: { name: call.name, arguments: joined.arguments } }] } : {}),
+    ...(call
+      ? { tool_calls: [{ id: call.id, type: "function", function: { name: call.name, arguments: joined.arguments } }] }
+      : {}),
   };
 }
 

@@ -72,7 +72,10 @@ export class Endpoints {
     const refuse = () => {
       throw new Refusal(413, "The request is too large.");
     };
-    return { steps: this.#unlessRefused(request, refuse, { connection: "close" }), playing: this.#playing("too-long", healthy) };
+    return {
+      steps: this.#unlessRefused(request, refuse, { connection: "close" }),
+      playing: this.#playing("too-long", healthy),
+    };
   }
 
   #playing(id: string, fault: Fault): Playing {
@@ -89,9 +92,15 @@ export class Endpoints {
       return route();
     } catch (error) {
       request.fault = healthy;
-      const refusal = error instanceof Refusal ? error : new Refusal(500, `The simulated provider failed: ${String(error)}`);
+      const refusal =
+        error instanceof Refusal ? error : new Refusal(500, `The simulated provider failed: ${String(error)}`);
       const { status, message, param = null, code } = refusal;
-      return bodySteps(status, "application/json", openAiError(status, { message, param, ...(code === undefined ? {} : { code }) }), headers);
+      return bodySteps(
+        status,
+        "application/json",
+        openAiError(status, { message, param, ...(code === undefined ? {} : { code }) }),
+        headers,
+      );
     }
   }
 
@@ -105,7 +114,10 @@ export class Endpoints {
     if (path === "/v1/models" || path.startsWith("/v1/models/")) {
       if (request.method !== "GET") throw new Refusal(405, `${request.method} is not allowed here; use GET.`);
       request.fault = this.#behaviour.modelsFault ?? healthy;
-      return faultSteps(request.fault, false) ?? unarySteps(this.#models(path.slice("/v1/models/".length)), request.fault, this.#behaviour.headers);
+      return (
+        faultSteps(request.fault, false) ??
+        unarySteps(this.#models(path.slice("/v1/models/".length)), request.fault, this.#behaviour.headers)
+      );
     }
     throw new Refusal(404, `Unknown path ${path.slice(0, 200)}.`, { code: "unknown_url" });
   }
@@ -151,10 +163,15 @@ export class Endpoints {
 
   #answer(body: JsonObject, request: OpenRequest, id: string): Step[] {
     const { model, fault } = request;
-    if (model === undefined || model === "") throw new Refusal(400, "You must provide a model parameter.", { param: "model" });
+    if (model === undefined || model === "")
+      throw new Refusal(400, "You must provide a model parameter.", { param: "model" });
     if (!this.#has(model)) throw unknownModel(model);
     const chat = readChatRequest(body);
-    const source = { greeting: `Hello from ${this.#name}.`, text: this.#behaviour.text, callId: (candidate: number) => `call_${id}${candidate}` };
+    const source = {
+      greeting: `Hello from ${this.#name}.`,
+      text: this.#behaviour.text,
+      callId: (candidate: number) => `call_${id}${candidate}`,
+    };
     const answer = fault.kind === "no_content" ? emptyAnswer(chat) : answerTo(chat, source);
     const envelope = {
       id: `chatcmpl-${id}`,
@@ -165,7 +182,11 @@ export class Endpoints {
       usage: this.#behaviour.usage && (chat.includeUsage || !chat.stream),
     };
     const { headers } = this.#behaviour;
-    if (chat.stream) return this.#late(streamSteps(quirkyEvents(streamEvents(answer, envelope), fault, answer.usage), fault, headers), 0);
+    if (chat.stream)
+      return this.#late(
+        streamSteps(quirkyEvents(streamEvents(answer, envelope), fault, answer.usage), fault, headers),
+        0,
+      );
     return this.#late(unarySteps(completionBody(answer, envelope), fault, headers), this.#generationMs(answer, fault));
   }
 
@@ -200,7 +221,9 @@ function delayed(fault: Fault, steps: Step[]): Step[] {
 }
 
 function unknownModel(model: string): Refusal {
-  return new Refusal(404, `The model '${model.slice(0, 200)}' does not exist or you do not have access to it.`, { code: "model_not_found" });
+  return new Refusal(404, `The model '${model.slice(0, 200)}' does not exist or you do not have access to it.`, {
+    code: "model_not_found",
+  });
 }
 
 function parsed(text: string): unknown {

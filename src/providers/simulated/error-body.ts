@@ -24,9 +24,16 @@ const usual: { readonly [status: number]: { type: string; code: string | null } 
 
 /** The `{"error": …}` object as OpenAI words it. What is left out of `words` follows from the status. */
 export function openAiError(status: number, words: ErrorWords & { param?: string | null }): string {
-  const { type, code } = usual[status] ?? (status >= 500 ? { type: "server_error", code: "internal_error" } : { type: "invalid_request_error", code: null });
+  const { type, code } =
+    usual[status] ??
+    (status >= 500 ? { type: "server_error", code: "internal_error" } : { type: "invalid_request_error", code: null });
   return JSON.stringify({
-    error: { message: words.message ?? `Simulated failure ${status}.`, type: words.type ?? type, param: words.param ?? null, code: words.code ?? code },
+    error: {
+      message: words.message ?? `Simulated failure ${status}.`,
+      type: words.type ?? type,
+      param: words.param ?? null,
+      code: words.code ?? code,
+    },
   });
 }
 
@@ -37,7 +44,10 @@ export function errorText(status: number, shape: ErrorShape, words: ErrorWords):
     case "openai":
       return { contentType: "application/json", text: openAiError(status, words) };
     case "integer_code":
-      return { contentType: "application/json; charset=utf-8", text: openAiError(status, { ...words, code: words.code ?? status }) };
+      return {
+        contentType: "application/json; charset=utf-8",
+        text: openAiError(status, { ...words, code: words.code ?? status }),
+      };
     case "bare_string":
       return { contentType: "application/json", text: JSON.stringify({ error: message }) };
     case "detail":

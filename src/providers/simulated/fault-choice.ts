@@ -29,8 +29,12 @@ function known(value: unknown, param: string): Fault {
   const fault = parseFault(value);
   if (fault) return fault;
   const shown = JSON.stringify(value).slice(0, 200);
-  throw new Refusal(400, `Unknown fault ${shown}, or a parameter that it does not take. Faults: a status such as 429, or ${faultKinds.join(", ")}.`, {
-    param,
-    code: "unknown_fault",
-  });
+  throw new Refusal(
+    400,
+    `Unknown fault ${shown}, or a parameter that it does not take. Faults: a status such as 429, or ${faultKinds.join(", ")}.`,
+    {
+      param,
+      code: "unknown_fault",
+    },
+  );
 }

@@ -18,9 +18,14 @@ export function faultSteps(fault: Fault, stream: boolean): Step[] | undefined {
     case "silence":
       return [{ kind: "silence" }];
     case "headers_then_silence":
-      return [{ kind: "head", status: 200, headers: { "content-type": stream ? eventStream : "application/json" } }, { kind: "silence" }];
+      return [
+        { kind: "head", status: 200, headers: { "content-type": stream ? eventStream : "application/json" } },
+        { kind: "silence" },
+      ];
     case "redirect":
-      return bodySteps(302, "text/plain", "Found", { location: fault.location ?? "https://elsewhere.invalid/v1/chat/completions" });
+      return bodySteps(302, "text/plain", "Found", {
+        location: fault.location ?? "https://elsewhere.invalid/v1/chat/completions",
+      });
     case "wrong_path":
       return bodySteps(404, "text/plain; charset=utf-8", "404 page not found\n");
     case "html":
@@ -30,7 +35,9 @@ export function faultSteps(fault: Fault, stream: boolean): Step[] | undefined {
     case "empty":
       return bodySteps(200, "application/json", "");
     case "empty_stream":
-      return stream ? [{ kind: "head", status: 200, headers: { "content-type": eventStream } }, { kind: "end" }] : bodySteps(200, "application/json", "");
+      return stream
+        ? [{ kind: "head", status: 200, headers: { "content-type": eventStream } }, { kind: "end" }]
+        : bodySteps(200, "application/json", "");
     case "json_error_in_200":
       return bodySteps(200, "application/json", openAiError(500, fault));
     case "error_event_first":
@@ -48,7 +55,8 @@ export const eventStream = "text/event-stream; charset=utf-8";
 function statusSteps(fault: Extract<Fault, { kind: "status" }>): Step[] {
   const headers = lowerCase(fault.headers ?? {});
   // These two have no body.
-  if (fault.status === 204 || fault.status === 304) return [{ kind: "head", status: fault.status, headers }, { kind: "end" }];
+  if (fault.status === 204 || fault.status === 304)
+    return [{ kind: "head", status: fault.status, headers }, { kind: "end" }];
   return errorSteps(fault.status, fault.shape ?? "openai", fault, headers);
 }
 

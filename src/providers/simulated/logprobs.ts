@@ -10,7 +10,9 @@ const utf8 = new TextEncoder();
 /** A made-up but repeatable probability for a token, with so many alternatives; the token itself is the first of them. */
 export function tokenLogprob(token: string, alternatives: number): TokenLogprob & { top_logprobs: TokenLogprob[] } {
   const best = of(token, -(hash(token) % 1000) / 1000 - 0.001);
-  const others = Array.from({ length: Math.max(alternatives - 1, 0) }, (_, index) => of(`${token}~${index + 1}`, best.logprob - (index + 1)));
+  const others = Array.from({ length: Math.max(alternatives - 1, 0) }, (_, index) =>
+    of(`${token}~${index + 1}`, best.logprob - (index + 1)),
+  );
   return { ...best, top_logprobs: alternatives > 0 ? [best, ...others] : [] };
 }
 

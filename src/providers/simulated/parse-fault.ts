@@ -86,7 +86,13 @@ const pace: Record<string, Check> = {
 export const faultKinds = Object.keys(parameters) as readonly FaultKind[];
 
 /** The parameter that `kind:number` stands for. */
-const mainParameter: Record<string, string> = { drip: "msPerByte", hold_open_after_done: "ms", late_usage: "ms", long_line: "bytes", none: "delayMs" };
+const mainParameter: Record<string, string> = {
+  drip: "msPerByte",
+  hold_open_after_done: "ms",
+  late_usage: "ms",
+  long_line: "bytes",
+  none: "delayMs",
+};
 
 /**
  * Reads a fault from the outside: a `Fault` object; its kind as a string; `kind:number` for the kind's main parameter
@@ -118,5 +124,7 @@ export function isFault(value: unknown): value is Fault {
   const kind = faultKinds.find((known) => known === value["kind"]);
   if (kind === undefined || (kind === "status" && value["status"] === undefined)) return false;
   const checks: Record<string, Check> = { kind: text, ...parameters[kind], ...pace };
-  return Object.entries(value).every(([name, parameter]) => Object.hasOwn(checks, name) && checks[name]?.(parameter) === true);
+  return Object.entries(value).every(
+    ([name, parameter]) => Object.hasOwn(checks, name) && checks[name]?.(parameter) === true,
+  );
 }

@@ -53,7 +53,9 @@ function objectOf(schema: JsonObject, instance: (part: unknown) => unknown): Jso
   const required: unknown[] = Array.isArray(schema["required"]) ? schema["required"] : [];
   // From entries, so that a property called `__proto__` stays a property.
   return Object.fromEntries(
-    required.filter((name) => typeof name === "string").map((name) => [name, instance(Object.hasOwn(properties, name) ? properties[name] : undefined)]),
+    required
+      .filter((name) => typeof name === "string")
+      .map((name) => [name, instance(Object.hasOwn(properties, name) ? properties[name] : undefined)]),
   );
 }
 

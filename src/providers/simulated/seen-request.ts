@@ -9,7 +9,7 @@ export interface SeenRequest {
   /** With its query. */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** As it came. */
+  /** As it came; empty when it did not come whole. */
   readonly body: string;
   /** The body as JSON; undefined when it is none. */
   readonly json: unknown;
@@ -33,6 +33,8 @@ const mostText = 2 ** 27;
 
 /** Remembers the last requests, and lets others wait for them. */
 export class SeenRequests {
+  /** Whether the provider itself is closing its connections, so that no client is to be blamed for it. */
+  closing = false;
   readonly #requests: OpenRequest[] = [];
   #text = 0;
   #open = 0;
@@ -59,7 +61,7 @@ export class SeenRequests {
     this.#open++;
   }
 
-  /** A request has arrived, or has got as far as it ever will. */
+  /** A request has arrived, or will not any more. */
   arrived(request: OpenRequest): void {
     request.number = ++this.#total;
     this.#requests.push(request);

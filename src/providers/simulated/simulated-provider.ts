@@ -1,14 +1,12 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Rng } from "../../runtime/rng.ts";
 import type { Behaviour } from "./behaviour.ts";
 import { Endpoints } from "./endpoints.ts";
-import { Player } from "./player.ts";
-import { readBody } from "./read-body.ts";
 import { SeenRequests } from "./seen-request.ts";
-import type { OpenRequest, SeenRequest } from "./seen-request.ts";
+import type { SeenRequest } from "./seen-request.ts";
+import { serve } from "./serve.ts";
 
 /** A running provider that answers as OpenAI does, and misbehaves as told. */
 export interface SimulatedProvider {
@@ -56,49 +54,9 @@ export async function startSimulatedProvider(options: SimulatedProviderOptions):
   const name = options.name ?? "simulated";
   const endpoints = new Endpoints(name, options.clock, options.rng, options);
   const seen = new SeenRequests();
-  let closing = false;
-
-  const serve = (request: IncomingMessage, response: ServerResponse) => {
-    seen.opened();
-    const record: OpenRequest = {
-      number: 0,
-      method: request.method ?? "",
-      path: request.url ?? "",
-      headers: request.headers,
-      body: "",
-      json: undefined,
-      model: undefined,
-      fault: { kind: "none" },
-      aborted: false,
-      finished: false,
-    };
-    let player: Player | undefined;
-    // A client that is gone shows as "close"; the error itself is no news.
-    response.on("error", () => {});
-    const { socket } = request;
-    const over = () => {
-      response.off("close", over);
-      socket.off("close", over);
-      player?.stop();
-      record.finished = player?.finished ?? false;
-      record.aborted = !record.finished && !closing;
-      seen.closed();
-    };
-    response.on("close", over);
-    // A pipelined response that has not had its turn does not learn of it otherwise.
-    socket.on("close", over);
-    readBody(request, (body) => {
-      if (body.kind !== "too_long") record.body = body.text;
-      if (body.kind === "broken") return seen.arrived(record);
-      const { steps, playing } = body.kind === "whole" ? endpoints.reply(record) : endpoints.tooLong(record);
-      seen.arrived(record);
-      player = new Player(response, playing);
-      // Only a header that Node refuses to send can fail here.
-      player.play(steps).catch(() => socket.destroy());
-    });
-  };
-
-  const server = createServer({ keepAliveTimeout, requestTimeout: 0, noDelay: true }, serve);
+  const server = createServer({ keepAliveTimeout, requestTimeout: 0, noDelay: true }, (request, response) =>
+    serve(request, response, endpoints, seen),
+  );
   // A client may pipeline any number of requests, each of which listens.
   server.on("connection", (socket) => socket.setMaxListeners(0));
   await new Promise<void>((resolve, reject) => {
@@ -124,7 +82,7 @@ export async function startSimulatedProvider(options: SimulatedProviderOptions):
     arrived: (count) => seen.when(() => seen.total >= count),
     idle: () => seen.when(() => seen.open === 0),
     close() {
-      closing = true;
+      seen.closing = true;
       return new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();

@@ -17,7 +17,10 @@ export function streamEvents(answer: Answer, envelope: Envelope): StreamEvent[] 
   const tail = envelope.usage ? `],"usage":null}` : "]}";
   const events: StreamEvent[] = [];
   const chunk = (kind: StreamEvent["kind"], index: number, delta: string, logprobs = "null", finish = "null") => {
-    events.push({ kind, data: `${head}{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish}}${tail}` });
+    events.push({
+      kind,
+      data: `${head}{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish}}${tail}`,
+    });
   };
 
   answer.candidates.forEach(({ deltas }, index) => {
@@ -31,7 +34,7 @@ export function streamEvents(answer: Answer, envelope: Envelope): StreamEvent[] 
       if (delta) chunk("delta", index, deltaJson(delta), logprobsJson(delta, envelope.alternatives));
     });
   }
-  answer.candidates.forEach(({ finish }, index) => chunk("finish", index, "{}", "null", JSON.stringify(finish)));
+  for (const [index, { finish }] of answer.candidates.entries()) chunk("finish", index, "{}", "null", `"${finish}"`);
   if (envelope.usage) events.push({ kind: "usage", data: `${head}],"usage":${JSON.stringify(answer.usage)}}` });
   events.push({ kind: "done", data: "[DONE]" });
   return events;
@@ -44,7 +47,9 @@ function deltaJson(delta: Delta): string {
     case "reasoning":
       return `{"reasoning_content":${JSON.stringify(delta.text)}}`;
     case "call":
-      return JSON.stringify({ tool_calls: [{ index: 0, id: delta.id, type: "function", function: { name: delta.name, arguments: "" } }] });
+      return JSON.stringify({
+        tool_calls: [{ index: 0, id: delta.id, type: "function", function: { name: delta.name, arguments: "" } }],
+      });
     case "arguments":
       return JSON.stringify({ tool_calls: [{ index: 0, function: { arguments: delta.text } }] });
   }

@@ -11,13 +11,19 @@ export function quirkyEvents(events: StreamEvent[], fault: Fault, usage: Usage):
     case "no_done":
       return events.filter(({ kind }) => kind !== "done");
     case "usage_in_finish":
-      return events.filter(({ kind }) => kind !== "usage").map((event) => (event.kind === "finish" ? withFields(event, { usage }) : event));
+      return events
+        .filter(({ kind }) => kind !== "usage")
+        .map((event) => (event.kind === "finish" ? withFields(event, { usage }) : event));
     case "rubbish_usage":
-      return withUsage(events).map((event) => (event.kind === "usage" ? withFields(event, { usage: rubbishUsage }) : event));
+      return withUsage(events).map((event) =>
+        event.kind === "usage" ? withFields(event, { usage: rubbishUsage }) : event,
+      );
     case "finish_with_content":
       return finishWithContent(events);
     case "delta_after_finish":
-      return events.flatMap((event) => (event.kind === "finish" ? [event, withChoice(event, { delta: { content: "" }, finish_reason: null })] : [event]));
+      return events.flatMap((event) =>
+        event.kind === "finish" ? [event, withChoice(event, { delta: { content: "" }, finish_reason: null })] : [event],
+      );
     case "missing_finish":
       return events.filter((_, index) => index !== events.findLastIndex(({ kind }) => kind === "finish"));
     case "candidates_reversed":
@@ -25,9 +31,13 @@ export function quirkyEvents(events: StreamEvent[], fault: Fault, usage: Usage):
     case "null_deltas":
       return events.map(nullDelta);
     case "empty_choices":
-      return events.flatMap((event) => (event.kind === "delta" ? [withFields(event, { choices: [] }), event] : [event]));
+      return events.flatMap((event) =>
+        event.kind === "delta" ? [withFields(event, { choices: [] }), event] : [event],
+      );
     case "new_ids":
-      return events.map((event, index) => (event.kind === "done" ? event : withFields(event, { id: `chatcmpl-${index}` })));
+      return events.map((event, index) =>
+        event.kind === "done" ? event : withFields(event, { id: `chatcmpl-${index}` }),
+      );
     case "data_after_done":
       return events.flatMap((event) => (event.kind === "done" ? [event, ...events.slice(0, 1), event] : [event]));
     case "long_line":
@@ -63,7 +73,9 @@ function withUsage(events: StreamEvent[]): StreamEvent[] {
   if (events.some(({ kind }) => kind === "usage")) return events;
   const last = events.findLast(({ kind }) => kind === "finish");
   if (!last) return events;
-  return events.flatMap((event) => (event.kind === "done" ? [{ kind: "usage", data: edited(last.data, { choices: [] }) }, event] : [event]));
+  return events.flatMap((event) =>
+    event.kind === "done" ? [{ kind: "usage", data: edited(last.data, { choices: [] }) }, event] : [event],
+  );
 }
 
 /** Moves each finish reason onto its candidate's last delta, or its role where it has none. */

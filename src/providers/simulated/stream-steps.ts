@@ -7,9 +7,16 @@ import type { StreamEvent } from "./stream-events.ts";
 
 /** How a stream goes out, with the fault in it. */
 export function streamSteps(events: StreamEvent[], fault: Fault, headers: Headers): Step[] {
-  const head: Step = { kind: "head", status: 200, headers: { "content-type": contentType(fault), "cache-control": "no-cache", ...headers } };
+  const head: Step = {
+    kind: "head",
+    status: 200,
+    headers: { "content-type": contentType(fault), "cache-control": "no-cache", ...headers },
+  };
   const before = "events" in fault ? (fault.events ?? 3) : 3;
-  const cut = Math.min(before, events.findIndex(({ kind }) => kind === "finish"));
+  const cut = Math.min(
+    before,
+    events.findIndex(({ kind }) => kind === "finish"),
+  );
   const start = events.slice(0, cut).map(write);
   switch (fault.kind) {
     case "error_event_first":
@@ -25,23 +32,53 @@ export function streamSteps(events: StreamEvent[], fault: Fault, headers: Header
     case "stall_after":
       return [head, ...start, { kind: "silence" }];
     case "malformed_after":
-      return [head, ...start, { kind: "write", bytes: `data: {"choices":[{"index":0,"delta":{"content":oops\n\n` }, ...events.slice(cut).map(write), { kind: "end" }];
+      return [
+        head,
+        ...start,
+        { kind: "write", bytes: `data: {"choices":[{"index":0,"delta":{"content":oops\n\n` },
+        ...events.slice(cut).map(write),
+        { kind: "end" },
+      ];
     case "half_event_then_cut":
       return [head, ...start, halfOf(events[cut]), { kind: "cut" }];
     case "short_content_length":
       return shortened(head, events.map(write));
     case "drip":
-      return [head, ...events.map((event): Step => ({ kind: "drip", bytes: sse(event.data), msPerByte: fault.msPerByte ?? 1 })), { kind: "end" }];
+      return [
+        head,
+        ...events.map((event): Step => ({ kind: "drip", bytes: sse(event.data), msPerByte: fault.msPerByte ?? 1 })),
+        { kind: "end" },
+      ];
     case "hold_open_after_done":
       return [head, ...events.map(write), { kind: "wait", ms: fault.ms ?? 6000 }, { kind: "end" }];
     case "late_usage":
-      return [head, ...events.flatMap((event): Step[] => (event.kind === "usage" ? [{ kind: "wait", ms: fault.ms ?? 200 }, write(event)] : [write(event)])), { kind: "end" }];
+      return [
+        head,
+        ...events.flatMap((event): Step[] =>
+          event.kind === "usage" ? [{ kind: "wait", ms: fault.ms ?? 200 }, write(event)] : [write(event)],
+        ),
+        { kind: "end" },
+      ];
     case "comments":
-      return [head, ...events.flatMap((event): Step[] => [{ kind: "write", bytes: ": ping\n\n" }, write(event)]), { kind: "end" }];
+      return [
+        head,
+        ...events.flatMap((event): Step[] => [{ kind: "write", bytes: ": ping\n\n" }, write(event)]),
+        { kind: "end" },
+      ];
     case "crlf":
-      return [head, ...events.map((event): Step => ({ kind: "write", bytes: `data:${event.data}\r\n\r\n`, paced: event.kind === "delta" })), { kind: "end" }];
+      return [
+        head,
+        ...events.map(
+          (event): Step => ({ kind: "write", bytes: `data:${event.data}\r\n\r\n`, paced: event.kind === "delta" }),
+        ),
+        { kind: "end" },
+      ];
     case "invalid_utf8":
-      return [head, ...events.map((event, index) => (index === 1 ? invalidUtf8(event) : write(event))), { kind: "end" }];
+      return [
+        head,
+        ...events.map((event, index) => (index === 1 ? invalidUtf8(event) : write(event))),
+        { kind: "end" },
+      ];
     case "processing":
       return [{ kind: "processing" }, head, ...events.map(write), { kind: "end" }];
     default:
@@ -77,5 +114,8 @@ function shortened(head: Extract<Step, { kind: "head" }>, writes: Step[]): Step[
 }
 
 function invalidUtf8(event: StreamEvent): Step {
-  return { kind: "write", bytes: Buffer.concat([Buffer.from("data: "), withInvalidUtf8(event.data), Buffer.from("\n\n")]) };
+  return {
+    kind: "write",
+    bytes: Buffer.concat([Buffer.from("data: "), withInvalidUtf8(event.data), Buffer.from("\n\n")]),
+  };
 }

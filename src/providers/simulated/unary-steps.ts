@@ -9,7 +9,11 @@ const json = "application/json";
 export function unarySteps(body: string, fault: Fault, headers: Headers): Step[] {
   const length = Buffer.byteLength(body);
   const half = body.slice(0, body.length / 2);
-  const head = (more: Headers): Step => ({ kind: "head", status: 200, headers: { "content-type": json, ...more, ...headers } });
+  const head = (more: Headers): Step => ({
+    kind: "head",
+    status: 200,
+    headers: { "content-type": json, ...more, ...headers },
+  });
   const promised = head({ "content-length": String(length) });
   switch (fault.kind) {
     case "cut_after":

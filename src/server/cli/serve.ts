@@ -38,17 +38,20 @@ export async function serve({ config: path, ...overrides }: ServeFlags): Promise
     reportBug: (error, requestId) => console.error(`bug ${requestId}`, error),
   });
   const listener = createListener(gateway.handle, clock);
-  const port = await listener.listen(config.server.host, config.server.port).catch(async (error: NodeJS.ErrnoException) => {
-    await Promise.all([gateway.close(), demo?.close()]);
-    throw new ConfigError(loaded.config ? loaded.source : "the address", [
-      { path: "server.port", value: `${config.server.host}:${config.server.port}`, expected: listenProblem(error) },
-    ]);
-  });
+  const port = await listener
+    .listen(config.server.host, config.server.port)
+    .catch(async (error: NodeJS.ErrnoException) => {
+      await Promise.all([gateway.close(), demo?.close()]);
+      throw new ConfigError(loaded.config ? loaded.source : "the address", [
+        { path: "server.port", value: `${config.server.host}:${config.server.port}`, expected: listenProblem(error) },
+      ]);
+    });
   const host = isIP(config.server.host) === 6 ? `[${config.server.host}]` : config.server.host;
   const address = `http://${host}:${port}`;
   say(`Everhop ${version} listens on ${address} for gRPC, gRPC-Web, Connect and OpenAI's REST API.`);
   for (const notice of loaded.notices) say(`Note: ${notice}.`);
-  if (config.auth.callers.length === 0) say("No callers are configured: whoever reaches the port is served, with any key or none.");
+  if (config.auth.callers.length === 0)
+    say("No callers are configured: whoever reaches the port is served, with any key or none.");
   if (demo) say(`\n${demoBanner(address)}`);
   else say(`${loaded.source}: ${config.providers.length} providers, ${config.models.length} models.`);
 

@@ -1,0 +1,174 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ConfigError, checkConfig } from "../../src/server/config.ts";
+import { loadConfig } from "../../src/server/load-config.ts";
+
+const local = { name: "a", base_url: "http://127.0.0.1:1/v1" };
+
+function problemsOf(input: unknown): string[] {
+  try {
+    checkConfig(input, "test");
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError)
+      return error.problems.map(({ path, value, expected }) => `${path} = ${value}: ${expected}`);
+    throw error;
+  }
+}
+
+function load(text: string | undefined, env: Record<string, string> = {}, overrides = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "everhop-test-"));
+  const path = join(folder, "everhop.yaml");
+  if (text !== undefined) writeFileSync(path, text);
+  return loadConfig({ path: text === undefined ? undefined : path, env: { EVERHOP_CONFIG: "", ...env }, overrides });
+}
+
+describe("a configuration", () => {
+  test("has safe defaults", () => {
+    const config = checkConfig({ providers: [local] }, "test");
+    expect(config).toMatchObject({
+      server: { host: "127.0.0.1", port: 8000 },
+      auth: { open: false, callers: [] },
+      routing: { max_attempts: 4 },
+      drain: { pre_stop: 5000, grace: 30_000 },
+    });
+    expect(config.providers[0]).toMatchObject({
+      kind: "openai",
+      base_url: { origin: "http://127.0.0.1:1", basePath: "/v1" },
+      enabled: true,
+      priority: 1,
+    });
+  });
+
+  test("is told everything that is wrong with it at once, with path, value and what was expected", () => {
+    const problems = problemsOf({
+      server: { port: 70_000, prot: 1 },
+      auth: { callers: [{ name: "x", key: "" }] },
+      providers: [
+        { name: "123", base_url: "htp:/x", timeout: "soon", keys: ["sk-test-canary-1", { name: "spare" }] },
+        { base_url: "https://user:secret@h/v1?x=1" },
+      ],
+      models: [{ name: "m", targets: [] }],
+      modles: [],
+    });
+    expect(problems).toEqual([
+      "server.port = 70000: expected a port from 0 to 65535",
+      "server.prot = 1: unknown key",
+      "auth.callers[0].key = [secret]: expected a key",
+      'providers[0].name = "123": expected 1 to 64 of A-Z a-z 0-9 . _ -, not digits alone',
+      'providers[0].base_url = "htp:/x": expected an http or https URL without user, query or fragment',
+      "providers[0].keys[1].value = nothing: expected string",
+      'providers[0].timeout = "soon": expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h',
+      "providers[1].name = nothing: expected string",
+      'providers[1].base_url = "https://[secret]@h/v1?x=1": expected an http or https URL without user, query or fragment',
+      "models[0].targets = a list: expected at least one target",
+      "modles = a list: unknown key",
+    ]);
+    expect(problems.join()).not.toContain("canary");
+  });
+
+  test("is told of names that are not unique and of names that nobody bears", () => {
+    expect(
+      problemsOf({
+        auth: {
+          callers: [
+            { name: "x", key: "sk-test-canary-1" },
+            { name: "y", key: "sk-test-canary-1" },
+          ],
+        },
+        providers: [
+          { ...local, models: ["m"] },
+          { ...local, models: ["m"] },
+        ],
+        models: [
+          {
+            name: "think",
+            targets: [
+              { provider: "b", model: "m" },
+              { provider: "a", model: "x" },
+            ],
+          },
+        ],
+        defaults: { model: "nope" },
+      }),
+    ).toEqual([
+      'providers[1].name = "a": expected a name of its own',
+      'models[0].targets[0].provider = "b": expected the name of a configured provider',
+      'models[0].targets[1].model = "x": expected one of the models that a declares',
+      "auth.callers[1].key = [secret]: expected a key of its own",
+      'defaults.model = "nope": expected a model that is configured',
+    ]);
+  });
+
+  test.each([
+    [60, 60_000],
+    [0.25, 250],
+    ["250ms", 250],
+    ["30s", 30_000],
+    ["10m", 600_000],
+    ["1h", 3_600_000],
+  ])("reads the duration %s as %i ms", (timeout, ms) => {
+    expect(checkConfig({ providers: [{ ...local, timeout }] }, "test").providers[0]?.timeout).toBe(ms);
+  });
+});
+
+describe("loading", () => {
+  test("fills in the environment, and names every variable that is not set", () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's own placeholders
+    const text = "providers: [{ name: a, base_url: 'http://${HOST_A:-127.0.0.1}/v1', keys: ['${KEY_A}'] }]\n";
+    const { config } = load(text, { KEY_A: "sk-test-canary-1" });
+    expect(config?.providers[0]).toMatchObject({
+      keys: ["sk-test-canary-1"],
+      base_url: { origin: "http://127.0.0.1" },
+    });
+    expect(() => load(text)).toThrow(/providers\[0\]\.keys\[0\].*KEY_A is not set/);
+  });
+
+  test("says where a file that is no YAML is wrong, and that a file is not there", () => {
+    expect(() => load("providers: [\n")).toThrow(/cannot be used:[\s\S]*line/);
+    expect(() => load("- a\n")).toThrow(/expected a mapping/);
+    expect(() => loadConfig({ path: "/no/such.yaml", env: {}, overrides: {} })).toThrow(/cannot be read \(ENOENT\)/);
+  });
+
+  test("takes providers from the environment, each n one of its own, in their order", () => {
+    const { config } = load(undefined, {
+      OPENAI_API_KEY_2: "sk-test-canary-2",
+      OPENAI_BASE_URL_2: "http://127.0.0.1:2/v1",
+      OPENAI_API_KEY_10: "sk-test-canary-10",
+      OPENAI_API_KEY: "sk-test-canary-0",
+      OPENAI_BASE_URL_3: "http://127.0.0.1:3",
+      OPENAI_MODEL: "gpt-x",
+    });
+    expect(config?.providers.map(({ name, base_url, keys }) => [name, base_url.origin, keys.length])).toEqual([
+      ["openai", "https://api.openai.com", 1],
+      ["openai-2", "http://127.0.0.1:2", 1],
+      ["openai-3", "http://127.0.0.1:3", 0],
+      ["openai-10", "https://api.openai.com", 1],
+    ]);
+    expect(config?.defaults.model).toBe("gpt-x");
+  });
+
+  test("lets the file's providers stand and says that the environment's are not used", () => {
+    const { config, notices } = load("providers: [{ name: a, base_url: 'http://127.0.0.1:1/v1' }]", {
+      OPENAI_API_KEY: "sk-test-canary-1",
+    });
+    expect(config?.providers.map(({ name }) => name)).toEqual(["a"]);
+    expect(notices).toHaveLength(1);
+  });
+
+  test("lets flags beat the file, and finds nothing where nothing is", () => {
+    const { config } = load(
+      "server: { port: 1 }\nproviders: [{ name: a, base_url: 'http://127.0.0.1:1/v1' }]",
+      {},
+      { port: 9 },
+    );
+    expect(config?.server.port).toBe(9);
+    expect(load(undefined).config).toBeUndefined();
+  });
+
+  test("refuses a file without any provider", () => {
+    expect(() => load("server: { port: 1 }")).toThrow(/at least one provider/);
+  });
+});

@@ -25,9 +25,18 @@ export function createListener(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
   clock: Clock,
 ): Listener {
-  const guarded = guard(handle, () => stopping);
   let stopping = false;
   const sockets = new Set<Socket>();
+  /** Connections that have not said yet what they speak. */
+  const undecided = new Set<Socket>();
+  const guarded = guard(handle, (request, response) => {
+    if (request.httpVersionMajor !== 1) return;
+    if (stopping) response.setHeader("connection", "close");
+    // An answer that was under way when the stop came leaves its connection open and idle.
+    response.on("close", () => {
+      if (stopping) clock.schedule(0, () => h1.closeIdleConnections());
+    });
+  });
   const sessions = new Set<http2.ServerHttp2Session>();
   const h1 = http.createServer(
     {
@@ -61,9 +70,16 @@ export function createListener(
 
   const port = net.createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
+    socket.on("close", () => {
+      sockets.delete(socket);
+      undecided.delete(socket);
+    });
     socket.on("error", () => socket.destroy());
-    tellApart(socket, clock, (isHttp2) => (isHttp2 ? h2 : h1).emit("connection", socket));
+    undecided.add(socket);
+    tellApart(socket, clock, (isHttp2) => {
+      undecided.delete(socket);
+      (isHttp2 ? h2 : h1).emit("connection", socket);
+    });
   });
 
   return {
@@ -79,6 +95,7 @@ export function createListener(
       stopping = true;
       port.close();
       h1.closeIdleConnections();
+      for (const socket of undecided) socket.destroy();
       for (const session of sessions) session.close();
     },
     closed: () =>
@@ -122,11 +139,11 @@ function tellApart(socket: Socket, clock: Clock, decide: (isHttp2: boolean) => v
  */
 function guard(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
-  isStopping: () => boolean,
+  prepare: (request: IncomingMessage, response: ServerResponse) => void,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     response.on("error", () => {});
-    if (isStopping() && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    prepare(request, response);
     const authority = request.headers[":authority"] ?? request.headers.host;
     try {
       if (typeof authority !== "string" || !URL.canParse(`http://${authority}/`)) {

@@ -22,15 +22,26 @@ export async function drain(
   { gateway, listener, clock }: { gateway: Gateway; listener: Listener; clock: Clock },
   { preStopMs, graceMs }: DrainLimits,
 ): Promise<void> {
-  const pause = (ms: number) => new Promise<void>((resolve) => clock.schedule(ms, resolve));
   gateway.enter("draining");
-  if (preStopMs > 0) await pause(preStopMs);
+  if (preStopMs > 0) await new Promise<void>((resolve) => clock.schedule(preStopMs, resolve));
   gateway.enter("closing");
   listener.stop();
   const closed = listener.closed();
-  await Promise.race([closed, pause(graceMs)]);
+  await within(closed, graceMs, clock);
   gateway.cut(new ShuttingDown());
-  await Promise.race([closed, pause(lastWordsMs)]);
+  await within(closed, lastWordsMs, clock);
   listener.destroy();
   await gateway.close();
+}
+
+/** Waits for work, but no longer than `ms`. */
+async function within(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
+  let disarm = () => {};
+  await Promise.race([
+    work,
+    new Promise<void>((resolve) => {
+      disarm = clock.schedule(ms, resolve);
+    }),
+  ]);
+  disarm();
 }

@@ -62,7 +62,7 @@ export class Endpoints {
 
   /** Answers a request, and writes down in it what was asked and what went wrong. */
   reply(request: OpenRequest): Reply {
-    const id = randomHex(seededRng(this.#seed + this.#answered++ * 0x9e3779b1), 24);
+    const id = randomHex(seededRng(this.#seed + Math.imul(this.#answered++, 0x9e3779b1)), 24);
     const steps = this.#unlessRefused(request, () => this.#route(request, id));
     return { steps: delayed(request.fault, steps), playing: this.#playing(id, request.fault) };
   }

@@ -38,6 +38,18 @@ export async function serve({ config: path, ...overrides }: ServeFlags): Promise
     reportBug: (error, requestId) => console.error(`bug ${requestId}`, error),
   });
   const listener = createListener(gateway.handle, clock);
+  // Before the port is open: whoever sees it open may send a signal.
+  const leaving = new Promise<{ preStopMs: number }>((resolve) => {
+    let signals = 0;
+    const onSignal = (signal: NodeJS.Signals) => {
+      signals += 1;
+      if (signals > 1) process.exit(1);
+      say(`${signal}: no new connections; calls in flight may end.`);
+      resolve({ preStopMs: signal === "SIGINT" ? 0 : config.drain.pre_stop });
+    };
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
+  });
   const port = await listener
     .listen(config.server.host, config.server.port)
     .catch(async (error: NodeJS.ErrnoException) => {
@@ -55,20 +67,9 @@ export async function serve({ config: path, ...overrides }: ServeFlags): Promise
   if (demo) say(`\n${demoBanner(address)}`);
   else say(`${loaded.source}: ${config.providers.length} providers, ${config.models.length} models.`);
 
-  await new Promise<void>((resolve) => {
-    let signals = 0;
-    const onSignal = (signal: NodeJS.Signals) => {
-      signals += 1;
-      if (signals > 1) process.exit(1);
-      say(`${signal}: no new connections; calls in flight may end.`);
-      const preStopMs = signal === "SIGINT" ? 0 : config.drain.pre_stop;
-      drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace })
-        .then(() => demo?.close())
-        .then(resolve);
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-  });
+  const { preStopMs } = await leaving;
+  await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
+  await demo?.close();
   say("Stopped.");
 }
 

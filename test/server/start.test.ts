@@ -1,0 +1,163 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, describe, expect, test } from "vitest";
+
+const root = resolve(import.meta.dirname, "../..");
+const run = promisify(execFile);
+const running: ChildProcess[] = [];
+
+afterEach(() => {
+  for (const child of running.splice(0)) child.kill("SIGKILL");
+});
+
+/** A program under test and what it has printed. */
+interface Started {
+  readonly child: ChildProcess;
+  output(): string;
+  /** Resolves with the match as soon as the output has one. */
+  said(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Resolves with the exit code. */
+  exited: Promise<number | null>;
+}
+
+function start(command: string, args: readonly string[], env: Record<string, string> = {}): Started {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(OPENAI_|EVERHOP_|NO_COLOR|FORCE_COLOR)/.test(name),
+  );
+  const child = spawn(command, args, { cwd: root, env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env } });
+  running.push(child);
+  let output = "";
+  const waiting = new Set<() => void>();
+  const take = (chunk: Buffer) => {
+    output += chunk.toString();
+    for (const look of waiting) look();
+  };
+  child.stdout?.on("data", take);
+  child.stderr?.on("data", take);
+  const exited = new Promise<number | null>((done) => child.on("exit", done));
+  const said = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((done, fail) => {
+      const look = () => {
+        const match = pattern.exec(output);
+        if (match) {
+          waiting.delete(look);
+          done(match);
+        }
+      };
+      waiting.add(look);
+      look();
+      void exited.then((code) => fail(new Error(`it ended with ${code} before it said ${pattern}:\n${output}`)));
+    });
+  return { child, output: () => output, said, exited };
+}
+
+function configFile(yaml: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), "everhop-test-")), "everhop.yaml");
+  writeFileSync(path, yaml);
+  return path;
+}
+
+describe("npm start without any configuration", () => {
+  test("serves a demo whose printed commands work as they stand, shows their hops, and drains on SIGTERM", async () => {
+    const started = start("npm", ["start", "--", "--port", "0"]);
+    await started.said(/Each request's hops/);
+    const commands = [...started.output().matchAll(/^ {2}((?:curl|npx) .+)$/gm)].map((match) => match[1] ?? "");
+    expect(commands).toHaveLength(3);
+    for (const command of commands) {
+      const { stdout } = await run("sh", ["-c", command], { cwd: root });
+      expect(stdout).toContain("said");
+    }
+    await started.said(/(hop 1 .*flaky[\s\S]*hop 2 .*steady.*200 ok[\s\S]*){3}/);
+    started.child.kill("SIGTERM");
+    expect(await started.exited).toBe(0);
+    expect(started.output()).toContain("Stopped.");
+  });
+});
+
+describe("everhop serve", () => {
+  const serve = (args: readonly string[], env: Record<string, string> = {}) =>
+    start(process.execPath, ["bin/everhop.js", "serve", ...args], env);
+
+  test("lets a stream in flight end before it goes, and takes nobody new", async () => {
+    const demo = serve(["--port", "0"]);
+    const [, address = ""] = await demo.said(/listens on (http:\S+)/);
+    const response = await fetch(`${address}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        stream: true,
+        messages: [{ role: "user", content: "one two three four five six seven" }],
+      }),
+    });
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader(); // a 200 has a body
+    let text = new TextDecoder().decode((await reader.read()).value);
+    demo.child.kill("SIGTERM");
+    await demo.said(/SIGTERM/);
+    await expect(fetch(`${address}/health`)).rejects.toThrow();
+    for (let read = await reader.read(); !read.done; read = await reader.read())
+      text += new TextDecoder().decode(read.value);
+    expect(text).toContain("data: [DONE]");
+    expect(await demo.exited).toBe(0);
+  });
+
+  test("ends at once on a second signal", async () => {
+    const config = configFile("providers: [{ name: a, base_url: 'http://127.0.0.1:9/v1' }]\ndrain: { pre_stop: 1h }\n");
+    const served = serve(["--config", config, "--port", "0"]);
+    await served.said(/listens on/);
+    served.child.kill("SIGTERM");
+    await served.said(/SIGTERM/);
+    served.child.kill("SIGTERM");
+    expect(await served.exited).toBe(1);
+  });
+
+  test("refuses a configuration with everything that is wrong with it, and exit code 2", async () => {
+    const config = configFile("server: { prot: 1 }\nproviders: [{ name: a, base_url: nowhere }]\n");
+    const served = serve(["--config", config]);
+    expect(await served.exited).toBe(2);
+    expect(served.output()).toMatch(/server\.prot\s+unknown key, got 1/);
+    expect(served.output()).toMatch(/providers\[0\]\.base_url\s+expected an http or https URL.*, got "nowhere"/);
+  });
+
+  test("refuses to serve everybody beyond loopback unless that is meant", async () => {
+    const yaml = "server: { host: 0.0.0.0, port: 0 }\nproviders: [{ name: a, base_url: 'http://127.0.0.1:9/v1' }]\n";
+    const refused = serve(["--config", configFile(yaml)]);
+    expect(await refused.exited).toBe(2);
+    expect(refused.output()).toContain("not loopback");
+    const meant = serve(["--config", configFile(`${yaml}auth: { open: true }\n`)]);
+    await meant.said(/listens on/);
+  });
+
+  test("says that a port is taken, and a flag that it does not know", async () => {
+    const other = net.createServer().listen(0, "127.0.0.1");
+    await new Promise((listening) => other.on("listening", listening));
+    const { port } = other.address() as net.AddressInfo; // a TCP server's address is one
+    const taken = serve(["--port", String(port)]);
+    expect(await taken.exited).toBe(2);
+    expect(taken.output()).toContain("another program listens there");
+    other.close();
+    const unknown = serve(["--prot", "1"]);
+    expect(await unknown.exited).toBe(2);
+    expect(unknown.output()).toContain("--prot");
+  });
+
+  test("serves the providers of the environment", async () => {
+    const served = serve(["--port", "0"], {
+      OPENAI_API_KEY: "sk-test-canary-1",
+      OPENAI_BASE_URL: "http://127.0.0.1:9/v1",
+      OPENAI_MODEL: "gpt-x",
+    });
+    const [, address = ""] = await served.said(/listens on (http:\S+)/);
+    const response = await fetch(`${address}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ messages: [{ role: "user", content: "Hi" }] }),
+    });
+    expect(response.status).toBe(502);
+    expect(await response.text()).toContain("openai/gpt-x");
+    expect(served.output()).not.toContain("canary");
+  });
+});

@@ -42,8 +42,11 @@ const highWaterBytes = 256 * 1024;
 /** Providers send small heads; more is an attack or a mistake. */
 const maxHeaderBytes = 64 * 1024;
 
-/** Opens pools of connections as they are needed, one for each origin. */
-export function createUpstream({ clock }: { clock: Clock }): Upstream {
+/**
+ * Opens pools of connections as they are needed, one for each origin.
+ * @param userAgent how the gateway names itself: some providers turn the nameless away
+ */
+export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: string }): Upstream {
   const pools = new Map<string, Pool>();
 
   function poolOf({ origin, connectMs }: Target): Pool {
@@ -69,7 +72,7 @@ export function createUpstream({ clock }: { clock: Clock }): Upstream {
       if (cancellation.cancelled) return Promise.reject(cancellation.reason);
       return new Promise((resolve, reject) => {
         const exchange = new Exchange(clock, cancellation, resolve, reject);
-        const headers: Record<string, string> = { ...request.headers };
+        const headers: Record<string, string> = { "user-agent": userAgent, ...request.headers };
         if (key) headers["authorization"] = `Bearer ${key.secret.reveal()}`;
         poolOf(target).dispatch(
           { method: "POST", path: target.basePath + request.path, headers, body: request.body },

@@ -53,7 +53,7 @@ export function compose(
     key: new Secret(key),
   }));
   const keys = watchKeys(providers);
-  const upstream = createUpstream({ clock });
+  const upstream = createUpstream({ clock, userAgent: `everhop/${version}` });
   const shutdown = createCancellation();
   let stage: Stage = "serving";
   const edge: Edge = {

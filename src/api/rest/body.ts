@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { FaultError } from "../../chat/fault.ts";
 import { type JsonObject, objectOf } from "../../providers/openai/json.ts";
+import { CallerGone } from "../../runtime/cancellation.ts";
 
 /** Largest request: images and audio travel inside. */
 const maxBodyBytes = 32 << 20;
@@ -55,8 +56,8 @@ function readText(request: IncomingMessage): Promise<string> {
       const text = bytes.toString("utf8");
       resolve(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
     });
-    request.on("error", reject);
-    request.on("aborted", () => reject(new Error("the request broke off")));
+    request.on("error", () => reject(new CallerGone()));
+    request.on("aborted", () => reject(new CallerGone()));
   });
 }
 

@@ -32,18 +32,15 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
   const seesTrail = call.caller.seesTrail;
   const wantsTrail = seesTrail && includesTrail(exchange.request);
   const text = editMembers(value.text, {
-    // What upstreams themselves say under these names makes room.
+    // What an upstream says under the same name makes room: there are gateways behind gateways.
     rename: { provider: "upstream_provider" },
-    remove: ["latency_ms", ...(wantsTrail ? ["trail"] : [])],
-  });
-  const extras = editMembers(text, {
     set: {
       provider: JSON.stringify(provider),
       latency_ms: String(Math.round(latencyMs)),
       ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
     },
   });
-  sendText(exchange.response, 200, extras, answerHeaders(exchange, trail, seesTrail));
+  sendText(exchange.response, 200, text, answerHeaders(exchange, trail, seesTrail));
 }
 
 async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {

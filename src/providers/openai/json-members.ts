@@ -12,7 +12,7 @@ export interface MemberEdits {
   /** Members to set, as JSON texts by name: replaced where they stand (each occurrence), else added at the end. */
   readonly set?: Readonly<Record<string, string>>;
   readonly remove?: readonly string[];
-  /** New names by old. */
+  /** New names by old. A member that is both renamed and set makes room under its new name, and the set one is added. */
   readonly rename?: Readonly<Record<string, string>>;
 }
 
@@ -35,14 +35,13 @@ export function editMembers(json: string, { set = {}, remove = [], rename = {} }
       continue;
     }
     keptAny = true;
-    const replacement = Object.hasOwn(set, name) ? set[name] : undefined;
-    if (replacement !== undefined) {
-      edited += json.slice(copied, valueStart) + replacement;
-      copied = end;
-      missing.delete(name);
-    } else if (Object.hasOwn(rename, name)) {
+    if (Object.hasOwn(rename, name)) {
       edited += `${json.slice(copied, start)}${JSON.stringify(rename[name])}:`;
       copied = valueStart;
+    } else if (Object.hasOwn(set, name)) {
+      edited += json.slice(copied, valueStart) + set[name];
+      copied = end;
+      missing.delete(name);
     }
   }
   const close = json.lastIndexOf("}");

@@ -1,5 +1,5 @@
-import { isJsonObject } from "./json.ts";
 import type { JsonObject } from "./json.ts";
+import { isJsonObject } from "./json.ts";
 import { Refusal } from "./refusal.ts";
 import { countWords } from "./tokens.ts";
 

@@ -1,7 +1,7 @@
 import { openAiError, page } from "./error-body.ts";
 import type { Fault } from "./fault.ts";
-import { bodySteps, errorSteps } from "./step.ts";
 import type { Step } from "./step.ts";
+import { bodySteps, errorSteps } from "./step.ts";
 
 /**
  * What a fault does when no answer is needed for it.

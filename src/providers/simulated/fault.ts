@@ -83,7 +83,7 @@ export type Fault = Pace &
     /** The whole body, but fewer bytes than `content-length` promised, then FIN. */
     | { kind: "short_content_length" }
     // Complete, but oddly put.
-    /** Byte by byte. `msPerByte` defaults to 1; 0 is one write per byte without a pause. */
+    /** Byte by byte, each in a write of its own. `msPerByte` defaults to 1; with less, a reader may get several at once. */
     | { kind: "drip"; msPerByte?: number }
     /** All finish reasons, no `[DONE]`. */
     | { kind: "no_done" }

@@ -1,8 +1,8 @@
 import { validateHeaderName, validateHeaderValue } from "node:http";
-import { errorShapes } from "./fault.ts";
 import type { Fault, FaultKind } from "./fault.ts";
-import { isJsonObject } from "./json.ts";
+import { errorShapes } from "./fault.ts";
 import type { JsonObject } from "./json.ts";
+import { isJsonObject } from "./json.ts";
 
 /** Whether a parameter of a fault has a sensible value. */
 type Check = (value: unknown) => boolean;

@@ -26,7 +26,7 @@ export class Player {
   #wake: (() => void) | undefined;
   #pending = "";
   #headSent = true;
-  /** When the next token is due; undefined before the first. */
+  /** When the next token, or byte, is due; undefined before the first. */
   #due: number | undefined;
 
   constructor(response: ServerResponse, playing: Playing) {
@@ -83,7 +83,7 @@ export class Player {
   }
 
   #write(bytes: string | Uint8Array, paced: boolean): Promise<void> | undefined {
-    const wait = paced ? this.#untilDue() : 0;
+    const wait = paced ? this.#untilDue(1000 / this.#playing.tokensPerSecond) : 0;
     return wait > 0 ? this.#wait(wait).then(() => this.#put(bytes)) : this.#put(bytes);
   }
 
@@ -100,20 +100,20 @@ export class Player {
 
   async #drip(bytes: string | Uint8Array, msPerByte: number): Promise<void> {
     for (const byte of Buffer.from(bytes)) {
-      if (this.#left) return;
+      const wait = this.#untilDue(msPerByte);
+      if (wait > 0) await this.#wait(wait);
       this.#flush();
       await this.#sent(Uint8Array.of(byte));
-      if (msPerByte > 0) await this.#wait(msPerByte);
+      if (this.#left) return;
     }
   }
 
-  /** Tokens are due at even distances from the first one, however late the timers are. */
-  #untilDue(): number {
+  /** Tokens and bytes are due at even distances from the first one, however late the timers are. */
+  #untilDue(intervalMs: number): number {
+    if (intervalMs === 0) return 0;
     const now = this.#playing.clock.now();
-    const interval = 1000 / this.#playing.tokensPerSecond;
-    if (interval === 0) return 0;
     const due = this.#due ?? now;
-    this.#due = due + interval;
+    this.#due = due + intervalMs;
     return due - now;
   }
 

@@ -1,5 +1,5 @@
-import { isJsonObject } from "./json.ts";
 import type { JsonObject } from "./json.ts";
+import { isJsonObject } from "./json.ts";
 
 /** Deeper than any schema people write; a recursive one stops here. */
 const deepest = 32;

@@ -4,8 +4,8 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { Rng } from "../../runtime/rng.ts";
 import type { Behaviour } from "./behaviour.ts";
 import { Endpoints } from "./endpoints.ts";
-import { SeenRequests } from "./seen-request.ts";
 import type { SeenRequest } from "./seen-request.ts";
+import { SeenRequests } from "./seen-request.ts";
 import { serve } from "./serve.ts";
 
 /** A running provider that answers as OpenAI does, and misbehaves as told. */

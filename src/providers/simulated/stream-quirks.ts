@@ -1,8 +1,8 @@
 import type { Usage } from "./answer.ts";
 import { edited, rubbishUsage } from "./edited-json.ts";
 import type { Fault } from "./fault.ts";
-import { isJsonObject } from "./json.ts";
 import type { JsonObject } from "./json.ts";
+import { isJsonObject } from "./json.ts";
 import type { StreamEvent } from "./stream-events.ts";
 
 /** The events of a complete stream as odd servers put them. Most faults leave them as they are. */

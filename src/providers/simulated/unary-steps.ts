@@ -1,7 +1,7 @@
 import { edited, rubbishUsage, withInvalidUtf8 } from "./edited-json.ts";
 import type { Fault } from "./fault.ts";
-import { bodySteps } from "./step.ts";
 import type { Headers, Step } from "./step.ts";
+import { bodySteps } from "./step.ts";
 
 const json = "application/json";
 
@@ -26,7 +26,8 @@ export function unarySteps(body: string, fault: Fault, headers: Headers): Step[]
     case "end_after":
       return bodySteps(200, json, half, headers);
     case "malformed_after":
-      return bodySteps(200, json, `${half}<<not json>>${body.slice(half.length)}`, headers);
+      // Line breaks, as even inside of a text those are not JSON.
+      return bodySteps(200, json, `${half}\n<<not json>>\n${body.slice(half.length)}`, headers);
     case "short_content_length":
       return [head({ "content-length": String(length + 64) }), { kind: "write", bytes: body }, { kind: "cut" }];
     case "drip":

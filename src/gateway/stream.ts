@@ -23,8 +23,8 @@ export interface OpenStream<Item> {
   close(reason: unknown): void;
 }
 
-/** Bytes without content that are held back at most; then the answer is committed as it is. */
-const maxPreambleBytes = 64 << 10;
+/** Bytes without content that are waited through at most: one event at its longest, and 64 KiB beside it. */
+const maxPreambleBytes = (1 << 20) + (64 << 10);
 /** How long usage and late deltas may come after the last finish reason. */
 const afterFinishMs = 1000;
 
@@ -72,11 +72,12 @@ async function firstContent<Item>(
     const read = ended ? reader.end() : reader.push(bytes);
     items.push(...read.items);
     heldBytes += ended ? 0 : bytes.length;
-    if (read.content || (heldBytes > maxPreambleBytes && !read.fault)) {
-      return { body, reader, ended, first: { ...read, items } };
-    }
+    if (read.content) return { body, reader, ended, first: { ...read, items } };
     if (read.fault) throw new FaultError({ ...read.fault, status: answer.status });
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
+    if (heldBytes > maxPreambleBytes) {
+      throw new FaultError({ kind: "malformed", status: answer.status, message: "a stream without content" });
+    }
   }
 }
 

@@ -41,7 +41,8 @@ async function answer(edge: Edge, request: IncomingMessage, response: ServerResp
     const failed = CallError.from(error);
     if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, identity.requestId);
     // What is left of the request is not read: the connection cannot serve another.
-    if (!request.complete && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
+    if (hasBody && !request.complete && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const wallTimeMs = edge.machine.clock.wallTime();
     sendError(response, failed, { ...identity, seesTrail: caller?.seesTrail ?? false, wallTimeMs });
   } finally {

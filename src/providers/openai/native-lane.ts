@@ -2,7 +2,7 @@ import { FaultError } from "../../chat/fault.ts";
 import type { Lane, StreamRead } from "../lane.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
 import { tokenCountsOf } from "./completion.ts";
-import { faultOf } from "./faults.ts";
+import { faultOf, faultOfError } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
 import { editMembers } from "./json-members.ts";
 
@@ -45,7 +45,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       const answerJson = objectOf(parseJson(answerText));
       if (!answerJson)
         throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
-      if (answerJson["error"]) throw new FaultError(faultOf(answer));
+      if (answerJson["error"]) throw new FaultError({ ...faultOfError(answerJson), status: answer.status });
       if (arrayOf(answerJson["choices"]).length === 0) {
         throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer has no choices" });
       }

@@ -3,7 +3,7 @@ import type { Completion, CompletionEvent, Prompt } from "../../chat/messages.ts
 import type { Lane } from "../lane.ts";
 import { completionOf, tokenCountsOf } from "./completion.ts";
 import { createEventReader } from "./event-reader.ts";
-import { faultOf } from "./faults.ts";
+import { faultOf, faultOfError } from "./faults.ts";
 import { objectOf, parseJson } from "./json.ts";
 import { promptBody } from "./prompt-body.ts";
 
@@ -21,7 +21,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     answer(target, answer) {
       const json = objectOf(parseJson(answer.body.toString("utf8")));
       if (!json) throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
-      if (json["error"]) throw new FaultError(faultOf(answer));
+      if (json["error"]) throw new FaultError({ ...faultOfError(json), status: answer.status });
       const usage = tokenCountsOf(json["usage"]);
       return { value: completionOf(json, target), ...(usage && { usage }) };
     },

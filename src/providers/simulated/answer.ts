@@ -39,6 +39,11 @@ export interface AnswerSource {
   callId: (candidate: number) => string;
 }
 
+/** The longest answer in tokens, all candidates together: a quoted prompt of megabytes must not become gigabytes of events. */
+const mostTokens = 2 ** 16;
+/** More text than that many tokens can hold, so that no more is split into tokens either. */
+const mostText = mostTokens * 64;
+
 /** Answers a request. The same request gives the same answer, ids aside. */
 export function answerTo(request: ChatRequest, source: AnswerSource): Answer {
   const candidates = Array.from({ length: request.candidates }, (_, index) => candidate(request, source, index));
@@ -65,17 +70,18 @@ export function emptyAnswer(request: ChatRequest): Answer {
 
 function candidate(request: ChatRequest, source: AnswerSource, index: number): Candidate {
   const deltas: Delta[] = request.reasoning
-    ? splitTokens(`Thinking about: ${request.lastUserText ?? ""}`).map((text) => ({ kind: "reasoning", text }))
+    ? tokensOf(`Thinking about: ${request.lastUserText ?? ""}`).map((text) => ({ kind: "reasoning", text }))
     : [];
   if (request.call) {
     deltas.push({ kind: "call", id: source.callId(index), name: request.call.name });
     const json = JSON.stringify(request.call.parameters === undefined ? {} : schemaInstance(request.call.parameters));
     deltas.push(...thirds(json).map((text): Delta => ({ kind: "arguments", text })));
   } else {
-    for (const text of splitTokens(cutAtStop(contentOf(request, source, index), request.stops)))
+    for (const text of tokensOf(cutAtStop(contentOf(request, source, index), request.stops)))
       deltas.push({ kind: "content", text });
   }
-  if (deltas.length > request.maxTokens) return { deltas: deltas.slice(0, request.maxTokens), finish: "length" };
+  const limit = Math.min(request.maxTokens, mostTokens / request.candidates);
+  if (deltas.length > limit) return { deltas: deltas.slice(0, limit), finish: "length" };
   return { deltas, finish: request.call ? "tool_calls" : "stop" };
 }
 
@@ -90,6 +96,10 @@ function spoken(request: ChatRequest, source: AnswerSource): string {
   if (request.toolResult !== undefined) return `The tool said: ${request.toolResult}`;
   if (source.text !== undefined) return source.text;
   return request.lastUserText === undefined ? source.greeting : `You said: ${request.lastUserText}`;
+}
+
+function tokensOf(text: string): string[] {
+  return splitTokens(text.slice(0, mostText));
 }
 
 function cutAtStop(text: string, stops: string[]): string {

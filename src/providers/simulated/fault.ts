@@ -80,7 +80,10 @@ export type Fault = Pace &
     | ({ kind: "malformed_after" } & After)
     /** Half of the next event, then FIN. */
     | ({ kind: "half_event_then_cut" } & After)
-    /** The whole body, but fewer bytes than `content-length` promised, then FIN. */
+    /**
+     * Fewer bytes than `content-length` promised, then FIN. Of a unary answer all the JSON comes, so that only the length
+     * tells; of a stream all but its end.
+     */
     | { kind: "short_content_length" }
     // Complete, but oddly put.
     /** Byte by byte, each in a write of its own. `msPerByte` defaults to 1; with less, a reader may get several at once. */

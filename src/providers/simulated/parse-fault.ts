@@ -71,7 +71,7 @@ const parameters: Record<FaultKind, Record<string, Check>> = {
   crlf: {},
   text_plain: {},
   data_after_done: {},
-  long_line: { bytes: (value) => count(value) && Number(value) <= 2 ** 28 },
+  long_line: { bytes: (value) => count(value) && Number(value) <= 2 ** 26 },
   invalid_utf8: {},
   processing: {},
 };

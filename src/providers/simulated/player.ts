@@ -157,13 +157,13 @@ export class Player {
   }
 
   /** Lets time pass; for ever without a number. What has gathered goes out first. */
-  #wait(ms: number | undefined): Promise<void> {
-    this.#flush();
+  async #wait(ms: number | undefined): Promise<void> {
+    if (!this.#flush()) await this.#until("drain");
     let cancel = () => {};
-    const paused = this.#pause((resume) => {
+    await this.#pause((resume) => {
       if (ms !== undefined) cancel = this.#playing.clock.schedule(ms, resume);
     });
-    return paused.then(cancel);
+    cancel();
   }
 
   /** Resolves when resumed, or when the client leaves. */

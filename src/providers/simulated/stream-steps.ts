@@ -12,9 +12,8 @@ export function streamSteps(events: StreamEvent[], fault: Fault, headers: Header
     status: 200,
     headers: { "content-type": contentType(fault), "cache-control": "no-cache", ...headers },
   };
-  const before = "events" in fault ? (fault.events ?? 3) : 3;
   const cut = Math.min(
-    before,
+    eventsBefore(fault),
     events.findIndex(({ kind }) => kind === "finish"),
   );
   const start = events.slice(0, cut).map(write);
@@ -42,7 +41,7 @@ export function streamSteps(events: StreamEvent[], fault: Fault, headers: Header
     case "half_event_then_cut":
       return [head, ...start, halfOf(events[cut]), { kind: "cut" }];
     case "short_content_length":
-      return shortened(head, events.map(write));
+      return shortened(head, events, start);
     case "drip":
       return [
         head,
@@ -86,6 +85,12 @@ export function streamSteps(events: StreamEvent[], fault: Fault, headers: Header
   }
 }
 
+/** How many events come before the fault, as far as there are so many before the finish reason. */
+function eventsBefore(fault: Fault): number {
+  if (fault.kind === "short_content_length") return Infinity;
+  return "events" in fault ? (fault.events ?? 3) : 3;
+}
+
 function contentType(fault: Fault): string {
   return fault.kind === "text_plain" ? "text/plain; charset=utf-8" : eventStream;
 }
@@ -107,10 +112,10 @@ function halfOf(event: StreamEvent | undefined): Step {
   return { kind: "write", bytes: text.slice(0, text.length / 2) };
 }
 
-/** A stream that promises a length, which only proxies do, and ends before it. */
-function shortened(head: Extract<Step, { kind: "head" }>, writes: Step[]): Step[] {
-  const length = writes.reduce((sum, step) => sum + (step.kind === "write" ? Buffer.byteLength(step.bytes) : 0), 0);
-  return [{ ...head, headers: { ...head.headers, "content-length": String(length + 64) } }, ...writes, { kind: "cut" }];
+/** A stream that promises its length, which only proxies do, and ends before its finish reason. */
+function shortened(head: Extract<Step, { kind: "head" }>, events: StreamEvent[], start: Step[]): Step[] {
+  const length = events.reduce((sum, { data }) => sum + Buffer.byteLength(sse(data)), 0);
+  return [{ ...head, headers: { ...head.headers, "content-length": String(length) } }, ...start, { kind: "cut" }];
 }
 
 function invalidUtf8(event: StreamEvent): Step {

@@ -9,11 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
 
-	everhopv1 "github.com/everhop/everhop/gen/go/everhop/v1"
+	everhop "github.com/everhop/everhop/gen/go/everhop/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails" // Without this import the details of an error cannot be read.
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -29,6 +30,22 @@ var (
 	model   = flag.String("model", "", "model to ask; the gateway's default when empty")
 )
 
+var calls = []struct {
+	name string
+	run  func(context.Context, everhop.ChatServiceClient) error
+}{
+	{"text", text},
+	{"system and history", history},
+	{"image", image},
+	{"tool call", toolCall},
+	{"JSON schema", jsonSchema},
+	{"two candidates", twoCandidates},
+	{"logprobs", logprobs},
+	{"stop sequence", stopSequence},
+	{"stream", stream},
+	{"error", unknownModel},
+}
+
 func main() {
 	flag.Parse()
 	connection, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -37,40 +54,21 @@ func main() {
 		os.Exit(2)
 	}
 	defer connection.Close()
-	chat := everhopv1.NewChatServiceClient(connection)
+	chat := everhop.NewChatServiceClient(connection)
 
-	calls := []struct {
-		name string
-		run  func(context.Context, everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error)
-	}{
-		{"text", text},
-		{"system and history", history},
-		{"image", image},
-		{"tool call", toolCall},
-		{"JSON schema", jsonSchema},
-		{"two candidates", twoCandidates},
-		{"logprobs", logprobs},
-		{"stop sequence", stopSequence},
-		{"stream", stream},
-		{"error", unknownModel},
-	}
 	failed := 0
 	for number, call := range calls {
+		fmt.Printf("%d. %s\n", number+1, call.name)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		if *apiKey != "" {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+*apiKey)
 		}
-		fmt.Printf("%2d %s\n", number+1, call.name)
-		result, trail, err := call.run(ctx, chat)
-		cancel()
-		if err != nil {
+		if err := call.run(ctx, chat); err != nil {
 			failed++
-			result, trail = "FAILED "+describe(err), trailOf(err)
+			fmt.Println("FAILED", describe(err))
+			printHops(trailOf(err))
 		}
-		fmt.Printf("   %s\n", result)
-		for _, hop := range hops(trail) {
-			fmt.Printf("   > %s\n", hop)
-		}
+		cancel()
 	}
 	fmt.Printf("%d passed, %d failed\n", len(calls)-failed, failed)
 	if failed > 0 {
@@ -79,61 +77,64 @@ func main() {
 }
 
 // 1. Text in, text out.
-func text(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func text(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:    *model,
-			Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Name a river in Europe.")},
+			Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "Name a river in Europe.")},
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	completion := answer.GetCompletion()
 	said, err := firstText(completion)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	return fmt.Sprintf("%q from %s by %s, %d tokens", said, completion.GetModel(), completion.GetProvider(),
-		completion.GetUsage().GetOutputTokens()), answer.GetTrail(), nil
+	fmt.Printf("%q from %s by %s, %d tokens\n", said, completion.GetModel(), completion.GetProvider(), completion.GetUsage().GetOutputTokens())
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 2. Instructions and a conversation so far.
-func history(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func history(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model: *model,
-			Messages: []*everhopv1.Message{
-				say(everhopv1.Role_ROLE_SYSTEM, "Answer in one word."),
-				say(everhopv1.Role_ROLE_USER, "The capital of France?"),
-				say(everhopv1.Role_ROLE_ASSISTANT, "Paris."),
-				say(everhopv1.Role_ROLE_USER, "And of Italy?"),
+			Messages: []*everhop.Message{
+				say(everhop.Role_ROLE_SYSTEM, "Answer in one word."),
+				say(everhop.Role_ROLE_USER, "The capital of France?"),
+				say(everhop.Role_ROLE_ASSISTANT, "Paris."),
+				say(everhop.Role_ROLE_USER, "And of Italy?"),
 			},
-			Sampling:        &everhopv1.Sampling{Temperature: proto.Float64(0)},
-			MaxOutputTokens: proto.Int32(200),
+			Sampling:        &everhop.Sampling{Temperature: proto.Float64(0)},
+			MaxOutputTokens: 200,
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	said, err := firstText(answer.GetCompletion())
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	return fmt.Sprintf("%q", said), answer.GetTrail(), nil
+	fmt.Printf("%q\n", said)
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 3. A question about an image.
-func image(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func image(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model: *model,
-			Messages: []*everhopv1.Message{{
-				Role: everhopv1.Role_ROLE_USER,
-				Parts: []*everhopv1.Part{
-					{Kind: &everhopv1.Part_Text{Text: "What colour is this?"}},
-					{Kind: &everhopv1.Part_Media{Media: &everhopv1.Media{
-						Source:    &everhopv1.Media_Data{Data: redDot},
+			Messages: []*everhop.Message{{
+				Role: everhop.Role_ROLE_USER,
+				Parts: []*everhop.Part{
+					{Kind: &everhop.Part_Text{Text: "What colour is this?"}},
+					{Kind: &everhop.Part_Media{Media: &everhop.Media{
+						Source:    &everhop.Media_Data{Data: redDot},
 						MediaType: "image/png",
 					}}},
 				},
@@ -141,202 +142,211 @@ func image(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *ever
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	said, err := firstText(answer.GetCompletion())
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	return fmt.Sprintf("%q", said), answer.GetTrail(), nil
+	fmt.Printf("%q\n", said)
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 4. A tool: the model asks for it, the program runs it, the model answers with what it told.
-func toolCall(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	prompt := &everhopv1.Prompt{
+func toolCall(ctx context.Context, chat everhop.ChatServiceClient) error {
+	prompt := &everhop.Prompt{
 		Model:    *model,
-		Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "How warm is it in Oslo?")},
-		Tools: []*everhopv1.Tool{{Kind: &everhopv1.Tool_Function{Function: &everhopv1.FunctionTool{
+		Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "How warm is it in Oslo?")},
+		Tools: []*everhop.Tool{{Kind: &everhop.Tool_Function{Function: &everhop.FunctionTool{
 			Name:           "get_temperature",
 			Description:    "Tells the temperature in a city, in degrees Celsius.",
 			ParametersJson: `{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}`,
 		}}}},
-		ToolChoice: &everhopv1.ToolChoice{Mode: everhopv1.ToolMode_TOOL_MODE_REQUIRED, FunctionName: "get_temperature"},
+		ToolChoice: &everhop.ToolChoice{FunctionName: "get_temperature"}, // Without it the model decides whether to call.
 	}
-	asked, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{Prompt: prompt})
+	asked, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{Prompt: prompt})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	if len(asked.GetCompletion().GetCandidates()) == 0 {
-		return "", nil, errors.New("no candidate came")
+	candidate, err := firstCandidate(asked.GetCompletion())
+	if err != nil {
+		return err
 	}
-	candidate := asked.GetCompletion().GetCandidates()[0]
-	if candidate.GetFinishReason() != everhopv1.FinishReason_FINISH_REASON_TOOL_CALLS {
-		return "", nil, fmt.Errorf("expected FINISH_REASON_TOOL_CALLS, got %s", candidate.GetFinishReason())
+	if candidate.GetFinishReason() != everhop.FinishReason_FINISH_REASON_TOOL_CALLS {
+		return fmt.Errorf("expected FINISH_REASON_TOOL_CALLS, got %s", candidate.GetFinishReason())
 	}
 
-	results := &everhopv1.Message{Role: everhopv1.Role_ROLE_TOOL}
-	var wishes []string
+	results := &everhop.Message{Role: everhop.Role_ROLE_TOOL} // One result for each call.
 	for _, part := range candidate.GetMessage().GetParts() {
 		wish := part.GetToolCall()
 		if wish == nil {
-			continue
-		}
-		var arguments map[string]any
-		if err := json.Unmarshal([]byte(wish.GetArgumentsJson()), &arguments); err != nil {
-			return "", nil, fmt.Errorf("arguments of %s: %w", wish.GetName(), err)
+			continue // Models may think or talk before they call.
 		}
 		if wish.GetId() == "" || wish.GetName() != "get_temperature" {
-			return "", nil, fmt.Errorf("expected a call of get_temperature with an id, got %v", wish)
+			return fmt.Errorf("expected a call of get_temperature with an id, got %v", wish)
 		}
-		wishes = append(wishes, fmt.Sprintf("%s(%s)", wish.GetName(), wish.GetArgumentsJson()))
-		results.Parts = append(results.Parts, &everhopv1.Part{Kind: &everhopv1.Part_ToolResult{ToolResult: &everhopv1.ToolResult{
+		var arguments struct{ City *string }
+		if err := json.Unmarshal([]byte(wish.GetArgumentsJson()), &arguments); err != nil || arguments.City == nil {
+			return fmt.Errorf("expected arguments with a city, got %s", wish.GetArgumentsJson())
+		}
+		fmt.Printf("%s of %q is wanted\n", wish.GetName(), *arguments.City)
+		results.Parts = append(results.Parts, &everhop.Part{Kind: &everhop.Part_ToolResult{ToolResult: &everhop.ToolResult{
 			ToolCallId: wish.GetId(),
-			Parts:      []*everhopv1.Part{{Kind: &everhopv1.Part_Text{Text: `{"celsius":18}`}}},
+			Parts:      []*everhop.Part{{Kind: &everhop.Part_Text{Text: `{"celsius":18}`}}},
 		}}})
 	}
-	if len(wishes) == 0 {
-		return "", nil, errors.New("no tool call came")
+	if len(results.GetParts()) == 0 {
+		return errors.New("no tool call came")
 	}
 
-	prompt.Messages = append(prompt.Messages, candidate.GetMessage(), results)
+	prompt.Messages = append(prompt.Messages, candidate.GetMessage(), results) // The model's own message goes back as it came.
 	prompt.ToolChoice = nil
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{Prompt: prompt})
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{Prompt: prompt})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	said, err := firstText(answer.GetCompletion())
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	return fmt.Sprintf("%s, then %q", strings.Join(wishes, ", "), said), answer.GetTrail(), nil
+	fmt.Printf("%q\n", said)
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 5. An answer that satisfies a JSON Schema.
-func jsonSchema(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func jsonSchema(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:    *model,
-			Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "The capital of Norway and its population?")},
-			ResponseFormat: &everhopv1.ResponseFormat{Format: &everhopv1.ResponseFormat_JsonSchema{JsonSchema: &everhopv1.JsonSchemaFormat{
+			Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "The capital of Norway and its population?")},
+			ResponseFormat: &everhop.Prompt_JsonSchema{JsonSchema: &everhop.JsonSchemaFormat{
 				Name: "city",
 				SchemaJson: `{"type":"object","properties":{"name":{"type":"string"},"population":{"type":"integer"}},` +
 					`"required":["name","population"],"additionalProperties":false}`,
 				Strict: proto.Bool(true),
-			}}},
+			}},
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	said, err := firstText(answer.GetCompletion())
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	var city struct {
-		Name       *string `json:"name"`
-		Population *int64  `json:"population"`
+		Name       *string
+		Population *int64
 	}
 	if err := json.Unmarshal([]byte(said), &city); err != nil {
-		return "", nil, fmt.Errorf("the answer %q: %w", said, err)
+		return fmt.Errorf("the answer %q: %w", said, err)
 	}
 	if city.Name == nil || city.Population == nil {
-		return "", nil, fmt.Errorf("expected name and population, got %s", said)
+		return fmt.Errorf("expected name and population, got %s", said)
 	}
-	return fmt.Sprintf("name %q, population %d", *city.Name, *city.Population), answer.GetTrail(), nil
+	fmt.Printf("name %q, population %d\n", *city.Name, *city.Population)
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 6. Two alternative answers at once.
-func twoCandidates(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func twoCandidates(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:          *model,
-			Messages:       []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Invent a name for a cat.")},
-			CandidateCount: proto.Int32(2),
+			Messages:       []*everhop.Message{say(everhop.Role_ROLE_USER, "Invent a name for a cat.")},
+			CandidateCount: 2,
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	candidates := answer.GetCompletion().GetCandidates()
 	if len(candidates) != 2 {
-		return "", nil, fmt.Errorf("expected two candidates, got %d", len(candidates))
+		return fmt.Errorf("expected two candidates, got %d", len(candidates))
 	}
 	for index, candidate := range candidates {
 		if candidate.GetIndex() != int32(index) || textOf(candidate) == "" {
-			return "", nil, fmt.Errorf("expected candidate %d with text, got %v", index, candidate)
+			return fmt.Errorf("expected candidate %d with text, got %v", index, candidate)
 		}
 	}
-	return fmt.Sprintf("%q or %q", textOf(candidates[0]), textOf(candidates[1])), answer.GetTrail(), nil
+	fmt.Printf("%q or %q\n", textOf(candidates[0]), textOf(candidates[1]))
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 7. How sure the model was of each token.
-func logprobs(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func logprobs(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:    *model,
-			Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Heads or tails?")},
-			Logprobs: &everhopv1.LogprobsOptions{TopCount: 2},
+			Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "Heads or tails?")},
+			Logprobs: &everhop.LogprobsOptions{TopCount: 2},
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	if _, err := firstText(answer.GetCompletion()); err != nil {
-		return "", nil, err
+		return err
 	}
 	tokens := answer.GetCompletion().GetCandidates()[0].GetLogprobs()
 	if len(tokens) == 0 {
-		return "", nil, errors.New("no log probabilities came")
+		return errors.New("no log probabilities came")
 	}
 	for _, token := range tokens {
-		if token.GetLogprob() > 0 || len(token.GetTop()) > 2 {
-			return "", nil, fmt.Errorf("expected a logarithm of a probability and at most two alternatives, got %v", token)
+		if token.GetLogprob() > 0 || len(token.GetAlternatives()) > 2 {
+			return fmt.Errorf("expected a logarithm of a probability and at most two alternatives, got %v", token)
 		}
 	}
 	first := tokens[0]
-	return fmt.Sprintf("%d tokens, the first %q at %.3f with %d alternatives",
-		len(tokens), first.GetToken(), first.GetLogprob(), len(first.GetTop())), answer.GetTrail(), nil
+	fmt.Printf("%d tokens, the first %q at %.0f%% with %d alternatives\n",
+		len(tokens), first.GetToken(), 100*math.Exp(first.GetLogprob()), len(first.GetAlternatives()))
+	printHops(answer.GetTrail())
+	return nil
 }
 
 // 8. An answer that ends where a text would come.
-func stopSequence(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	answer, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func stopSequence(ctx context.Context, chat everhop.ChatServiceClient) error {
+	answer, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:         *model,
-			Messages:      []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Repeat: one two three four five")},
+			Messages:      []*everhop.Message{say(everhop.Role_ROLE_USER, "Repeat: one two three four five")},
 			StopSequences: []string{"four"},
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	said, err := firstText(answer.GetCompletion())
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	reason := answer.GetCompletion().GetCandidates()[0].GetFinishReason()
-	if strings.Contains(said, "four") || reason != everhopv1.FinishReason_FINISH_REASON_STOP {
-		return "", nil, fmt.Errorf("expected an end before \"four\", got %q with %s", said, reason)
+	if strings.Contains(said, "four") || reason != everhop.FinishReason_FINISH_REASON_STOP {
+		return fmt.Errorf("expected an end before \"four\", got %q with %s", said, reason)
 	}
-	return fmt.Sprintf("%q", said), answer.GetTrail(), nil
+	fmt.Printf("%q\n", said)
+	printHops(answer.GetTrail())
+	return nil
 }
 
-// 9. An answer as it comes. The trail stands in the last event.
-func stream(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	events, err := chat.StreamChat(ctx, &everhopv1.StreamChatRequest{
-		Prompt: &everhopv1.Prompt{
+// 9. An answer as it comes. Who wants only the text needs neither completion nor fold.
+func stream(ctx context.Context, chat everhop.ChatServiceClient) error {
+	events, err := chat.StreamChat(ctx, &everhop.StreamChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:    *model,
-			Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Tell a story in three sentences.")},
+			Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "Tell a story in three sentences.")},
 		},
 	})
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	completion := &everhopv1.Completion{}
-	var trail *everhopv1.RouteTrail
+	completion := &everhop.Completion{}
+	var end *everhop.CompletionEnd
 	var printed strings.Builder
-	ended := false
-	fmt.Print("   ")
 	for {
 		response, err := events.Recv()
 		if err == io.EOF {
@@ -344,58 +354,61 @@ func stream(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *eve
 		}
 		if err != nil {
 			fmt.Println()
-			return "", nil, err // The trail stands in its details: trailOf.
+			return err
 		}
 		event := response.GetEvent()
 		delta := event.GetPartDelta().GetText() // Empty for every other event.
 		fmt.Print(delta)
 		printed.WriteString(delta)
 		if err := fold(completion, event); err != nil {
-			return "", nil, err
+			return err
 		}
-		if end := event.GetEnd(); end != nil {
-			ended, trail = true, end.GetTrail()
+		if event.GetEnd() != nil {
+			end = event.GetEnd() // The trail stands here.
 		}
 	}
 	fmt.Println()
-	if !ended {
-		return "", nil, errors.New("the stream closed without its end event")
+	if end == nil {
+		return errors.New("the stream closed without its end event")
 	}
 	said, err := firstText(completion)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	if said != printed.String() {
-		return "", nil, fmt.Errorf("folded %q, printed %q", said, printed.String())
+		return fmt.Errorf("folded %q, printed %q", said, printed.String())
 	}
-	return fmt.Sprintf("%d characters, %d tokens, %s", len([]rune(said)), completion.GetUsage().GetOutputTokens(),
-		completion.GetCandidates()[0].GetFinishReason()), trail, nil
+	fmt.Printf("%d characters, %d tokens, %s\n", len([]rune(said)), completion.GetUsage().GetOutputTokens(), completion.GetCandidates()[0].GetFinishReason())
+	printHops(end.GetTrail())
+	return nil
 }
 
 // 10. A call that fails. It passes when it fails as it should.
-func unknownModel(ctx context.Context, chat everhopv1.ChatServiceClient) (string, *everhopv1.RouteTrail, error) {
-	_, err := chat.CompleteChat(ctx, &everhopv1.CompleteChatRequest{
-		Prompt: &everhopv1.Prompt{
+func unknownModel(ctx context.Context, chat everhop.ChatServiceClient) error {
+	_, err := chat.CompleteChat(ctx, &everhop.CompleteChatRequest{
+		Prompt: &everhop.Prompt{
 			Model:    "no-such-model",
-			Messages: []*everhopv1.Message{say(everhopv1.Role_ROLE_USER, "Hello?")},
+			Messages: []*everhop.Message{say(everhop.Role_ROLE_USER, "Hello?")},
 		},
 	})
 	if err == nil {
-		return "", nil, errors.New("expected NOT_FOUND, got an answer")
+		return errors.New("expected NOT_FOUND, got an answer")
 	}
 	if status.Code(err) != codes.NotFound || reasonOf(err) != "MODEL_NOT_FOUND" {
-		return "", nil, err
+		return err
 	}
-	return describe(err), trailOf(err), nil
+	fmt.Println(describe(err))
+	printHops(trailOf(err))
+	return nil
 }
 
 // say makes a message of one text.
-func say(role everhopv1.Role, text string) *everhopv1.Message {
-	return &everhopv1.Message{Role: role, Parts: []*everhopv1.Part{{Kind: &everhopv1.Part_Text{Text: text}}}}
+func say(role everhop.Role, text string) *everhop.Message {
+	return &everhop.Message{Role: role, Parts: []*everhop.Part{{Kind: &everhop.Part_Text{Text: text}}}}
 }
 
 // textOf joins what a candidate says. Its other parts, such as reasoning and tool calls, have no text here.
-func textOf(candidate *everhopv1.Candidate) string {
+func textOf(candidate *everhop.Candidate) string {
 	var text strings.Builder
 	for _, part := range candidate.GetMessage().GetParts() {
 		text.WriteString(part.GetText())
@@ -403,116 +416,116 @@ func textOf(candidate *everhopv1.Candidate) string {
 	return text.String()
 }
 
-// firstText is the text of the first candidate. It is an error when there is none.
-func firstText(completion *everhopv1.Completion) (string, error) {
+// firstCandidate is usually the only one. It is an error when there is none.
+func firstCandidate(completion *everhop.Completion) (*everhop.Candidate, error) {
 	if len(completion.GetCandidates()) == 0 {
-		return "", errors.New("no candidate came")
+		return nil, errors.New("no candidate came")
 	}
-	text := textOf(completion.GetCandidates()[0])
+	return completion.GetCandidates()[0], nil
+}
+
+// firstText is the text of the first candidate. It is an error when there is none.
+func firstText(completion *everhop.Completion) (string, error) {
+	candidate, err := firstCandidate(completion)
+	if err != nil {
+		return "", err
+	}
+	text := textOf(candidate)
 	if text == "" {
-		return "", fmt.Errorf("no text came, but %v", completion.GetCandidates()[0])
+		return "", fmt.Errorf("no text came, but %v", candidate)
 	}
 	return text, nil
 }
 
 // fold adds one event of a stream to the completion. After the last event it is what CompleteChat would have answered.
-func fold(completion *everhopv1.Completion, event *everhopv1.CompletionEvent) error {
+// Events and parts of a kind that is not known yet are passed over.
+func fold(completion *everhop.Completion, event *everhop.CompletionEvent) error {
 	switch kind := event.GetKind().(type) {
-	case *everhopv1.CompletionEvent_Start:
-		completion.Id, completion.Model = kind.Start.GetId(), kind.Start.GetModel()
-		completion.Provider, completion.CreateTime = kind.Start.GetProvider(), kind.Start.GetCreateTime()
-	case *everhopv1.CompletionEvent_PartStart:
-		message := candidateAt(completion, kind.PartStart.GetCandidateIndex()).Message
-		if int(kind.PartStart.GetPartIndex()) != len(message.GetParts()) {
-			return fmt.Errorf("part %d started out of turn", kind.PartStart.GetPartIndex())
+	case *everhop.CompletionEvent_Start:
+		start := kind.Start
+		completion.Id, completion.Model, completion.Provider, completion.CreateTime = start.Id, start.Model, start.Provider, start.CreateTime
+	case *everhop.CompletionEvent_PartStart:
+		message := candidateAt(completion, kind.PartStart.CandidateIndex).Message
+		if int(kind.PartStart.PartIndex) != len(message.Parts) {
+			return fmt.Errorf("part %d started out of turn", kind.PartStart.PartIndex)
 		}
-		message.Parts = append(message.Parts, kind.PartStart.GetHead())
-	case *everhopv1.CompletionEvent_PartDelta:
-		candidate := candidateAt(completion, kind.PartDelta.GetCandidateIndex())
-		candidate.Logprobs = append(candidate.Logprobs, kind.PartDelta.GetLogprobs()...)
-		part, err := partAt(candidate, kind.PartDelta.GetPartIndex())
+		message.Parts = append(message.Parts, kind.PartStart.Head)
+	case *everhop.CompletionEvent_PartDelta:
+		delta := kind.PartDelta
+		candidate := candidateAt(completion, delta.CandidateIndex)
+		candidate.Logprobs = append(candidate.Logprobs, delta.Logprobs...)
+		part, err := partAt(candidate, delta.PartIndex)
 		if err != nil {
 			return err
 		}
-		return appendDelta(part, kind.PartDelta)
-	case *everhopv1.CompletionEvent_PartEnd:
-		part, err := partAt(candidateAt(completion, kind.PartEnd.GetCandidateIndex()), kind.PartEnd.GetPartIndex())
+		switch kind := part.Kind.(type) {
+		case *everhop.Part_Text:
+			kind.Text += delta.GetText()
+		case *everhop.Part_Reasoning:
+			kind.Reasoning += delta.GetReasoning()
+		case *everhop.Part_Refusal:
+			kind.Refusal += delta.GetRefusal()
+		case *everhop.Part_ToolCall:
+			kind.ToolCall.ArgumentsJson += delta.GetArgumentsJson()
+		case nil:
+		default:
+			return fmt.Errorf("a delta for a part of %T", kind)
+		}
+	case *everhop.CompletionEvent_PartEnd:
+		part, err := partAt(candidateAt(completion, kind.PartEnd.CandidateIndex), kind.PartEnd.PartIndex)
 		if err != nil {
 			return err
 		}
-		if signature := kind.PartEnd.GetSignature(); len(signature) > 0 {
-			switch part := part.GetKind().(type) {
-			case *everhopv1.Part_Reasoning:
-				part.Reasoning.Signature = signature
-			case *everhopv1.Part_ToolCall:
-				part.ToolCall.Signature = signature
-			}
+		if signature := kind.PartEnd.Signature; len(signature) > 0 {
+			part.Signature = signature
 		}
-	case *everhopv1.CompletionEvent_CandidateEnd:
-		candidate := candidateAt(completion, kind.CandidateEnd.GetCandidateIndex())
-		candidate.FinishReason = kind.CandidateEnd.GetFinishReason()
-		candidate.NativeFinishReason = kind.CandidateEnd.GetNativeFinishReason()
-		candidate.ExtensionJson = kind.CandidateEnd.GetExtensionJson()
-	case *everhopv1.CompletionEvent_End:
-		completion.Usage, completion.ExtensionJson = kind.End.GetUsage(), kind.End.GetExtensionJson()
+	case *everhop.CompletionEvent_CandidateEnd:
+		candidate := candidateAt(completion, kind.CandidateEnd.CandidateIndex)
+		candidate.FinishReason = kind.CandidateEnd.FinishReason
+		candidate.NativeFinishReason = kind.CandidateEnd.NativeFinishReason
+		candidate.ExtensionJson = kind.CandidateEnd.ExtensionJson
+	case *everhop.CompletionEvent_End:
+		completion.Usage, completion.ExtensionJson = kind.End.Usage, kind.End.ExtensionJson
 	}
-	return nil // Events of a kind that is not known yet are passed over.
+	return nil
 }
 
 // candidateAt finds a candidate, or adds it when its first part begins. Events of different candidates may come in any order.
-func candidateAt(completion *everhopv1.Completion, index int32) *everhopv1.Candidate {
+func candidateAt(completion *everhop.Completion, index int32) *everhop.Candidate {
 	for int(index) >= len(completion.Candidates) {
-		completion.Candidates = append(completion.Candidates, &everhopv1.Candidate{
+		completion.Candidates = append(completion.Candidates, &everhop.Candidate{
 			Index:   int32(len(completion.Candidates)),
-			Message: &everhopv1.Message{Role: everhopv1.Role_ROLE_ASSISTANT},
+			Message: &everhop.Message{Role: everhop.Role_ROLE_ASSISTANT},
 		})
 	}
 	return completion.Candidates[index]
 }
 
-func partAt(candidate *everhopv1.Candidate, index int32) (*everhopv1.Part, error) {
-	parts := candidate.GetMessage().GetParts()
-	if int(index) >= len(parts) {
+func partAt(candidate *everhop.Candidate, index int32) (*everhop.Part, error) {
+	if int(index) >= len(candidate.Message.Parts) {
 		return nil, fmt.Errorf("part %d has not started", index)
 	}
-	return parts[index], nil
+	return candidate.Message.Parts[index], nil
 }
 
-func appendDelta(part *everhopv1.Part, delta *everhopv1.PartDelta) error {
-	switch part := part.GetKind().(type) {
-	case *everhopv1.Part_Text:
-		part.Text += delta.GetText()
-	case *everhopv1.Part_Refusal:
-		part.Refusal += delta.GetRefusal()
-	case *everhopv1.Part_Reasoning:
-		part.Reasoning.Text += delta.GetReasoning()
-	case *everhopv1.Part_ToolCall:
-		part.ToolCall.ArgumentsJson += delta.GetArgumentsJson()
-	case nil: // A part of a kind that is not known yet.
-	default:
-		return fmt.Errorf("a delta for a part of %T", part)
+// detailOf finds the detail of one type that a failed call carries: the zero value, nil, when it carries none.
+func detailOf[T proto.Message](err error) (found T) {
+	for _, detail := range status.Convert(err).Details() {
+		if detail, ok := detail.(T); ok {
+			return detail
+		}
 	}
-	return nil
+	return found
 }
 
 // reasonOf reads why a call failed: a stable word, made for programs.
 func reasonOf(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info.GetReason()
-		}
-	}
-	return ""
+	return detailOf[*errdetails.ErrorInfo](err).GetReason()
 }
 
 // trailOf reads the way that a failed call took: nil when it failed before any provider was asked.
-func trailOf(err error) *everhopv1.RouteTrail {
-	for _, detail := range status.Convert(err).Details() {
-		if trail, ok := detail.(*everhopv1.RouteTrail); ok {
-			return trail
-		}
-	}
-	return nil
+func trailOf(err error) *everhop.RouteTrail {
+	return detailOf[*everhop.RouteTrail](err)
 }
 
 // describe says why a call failed in one line.
@@ -522,50 +535,45 @@ func describe(err error) string {
 		return err.Error()
 	}
 	line := fmt.Sprintf("%s: %s", failure.Code(), failure.Message())
-	for _, detail := range failure.Details() {
-		switch detail := detail.(type) {
-		case *errdetails.ErrorInfo:
-			line += fmt.Sprintf(" [%s of %s]", detail.GetReason(), detail.GetDomain())
-		case *errdetails.BadRequest:
-			for _, violation := range detail.GetFieldViolations() {
-				line += fmt.Sprintf(" [%s: %s]", violation.GetField(), violation.GetDescription())
-			}
-		case *errdetails.RetryInfo:
-			line += fmt.Sprintf(" [try again in %s]", detail.GetRetryDelay().AsDuration())
-		}
+	if info := detailOf[*errdetails.ErrorInfo](err); info != nil {
+		line += fmt.Sprintf(" [%s of %s]", info.GetReason(), info.GetDomain())
+	}
+	for _, violation := range detailOf[*errdetails.BadRequest](err).GetFieldViolations() {
+		line += fmt.Sprintf(" [%s: %s]", violation.GetField(), violation.GetDescription())
+	}
+	if retry := detailOf[*errdetails.RetryInfo](err); retry != nil {
+		line += fmt.Sprintf(" [try again in %s]", retry.GetRetryDelay().AsDuration())
 	}
 	return line
 }
 
-// hops says line by line what was tried and what was passed over, in the order in which it happened.
-func hops(trail *everhopv1.RouteTrail) []string {
-	var lines []string
+// printHops says line by line what was tried and what was passed over, in the order in which it happened.
+func printHops(trail *everhop.RouteTrail) {
 	skips := trail.GetSkips()
 	passOver := func(until int32) {
 		for len(skips) > 0 && skips[0].GetBeforeAttempt() <= until {
-			lines = append(lines, fmt.Sprintf("%s passed over: %s", skips[0].GetEndpoint(), word(skips[0].GetReason())))
+			fmt.Printf("  > %s passed over: %s\n", skips[0].GetEndpoint(), word(skips[0].GetReason()))
 			skips = skips[1:]
 		}
 	}
 	for _, attempt := range trail.GetAttempts() {
 		passOver(attempt.GetIndex())
-		line := fmt.Sprintf("%s %s in %s", attempt.GetEndpoint(), word(attempt.GetOutcome()), attempt.GetDuration().AsDuration().Round(time.Millisecond))
+		fmt.Printf("  > %s %s in %s", attempt.GetEndpoint(), word(attempt.GetOutcome()), attempt.GetDuration().AsDuration().Round(time.Millisecond))
 		if attempt.GetHttpStatus() != 0 {
-			line += fmt.Sprintf(" (HTTP %d)", attempt.GetHttpStatus())
+			fmt.Printf(" (HTTP %d)", attempt.GetHttpStatus())
 		}
-		lines = append(lines, line)
+		fmt.Println()
 	}
-	passOver(1<<31 - 1)
-	return lines
+	passOver(math.MaxInt32)
 }
 
-// word shortens the name of an enum value: ATTEMPT_OUTCOME_OVERLOAD becomes overload.
+// word shortens the name of an enum value: ATTEMPT_OUTCOME_RATE_LIMITED becomes rate limited. A later version's value stays a number.
 func word(value fmt.Stringer) string {
 	name := value.String()
 	for _, prefix := range []string{"ATTEMPT_OUTCOME_", "SKIP_REASON_"} {
 		name = strings.TrimPrefix(name, prefix)
 	}
-	return strings.ToLower(name)
+	return strings.ToLower(strings.ReplaceAll(name, "_", " "))
 }
 
 func env(name, otherwise string) string {

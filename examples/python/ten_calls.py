@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +15,6 @@ from everhop import v1
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
-
-Result = tuple[str, v1.RouteTrail | None]
-"""What a call gives here: a line to print, and the way that the call took."""
 
 
 class Unexpected(Exception):
@@ -38,7 +36,7 @@ class Gateway:
         return self.chat.StreamChat(v1.StreamChatRequest(prompt=prompt), timeout=60, metadata=self.metadata)
 
 
-def text(gateway: Gateway) -> Result:
+def text(gateway: Gateway) -> None:
     """1. Text in, text out."""
     answer = gateway.complete(
         v1.Prompt(
@@ -48,10 +46,11 @@ def text(gateway: Gateway) -> Result:
     )
     completion = answer.completion
     said = first_text(completion)
-    return f"{said!r} from {completion.model} by {completion.provider}, {completion.usage.output_tokens} tokens", answer.trail
+    print(f"{said!r} from {completion.model} by {completion.provider}, {completion.usage.output_tokens} tokens")
+    print_hops(answer.trail)
 
 
-def history(gateway: Gateway) -> Result:
+def history(gateway: Gateway) -> None:
     """2. Instructions and a conversation so far."""
     answer = gateway.complete(
         v1.Prompt(
@@ -66,10 +65,11 @@ def history(gateway: Gateway) -> Result:
             max_output_tokens=200,
         )
     )
-    return repr(first_text(answer.completion)), answer.trail
+    print(repr(first_text(answer.completion)))
+    print_hops(answer.trail)
 
 
-def image(gateway: Gateway) -> Result:
+def image(gateway: Gateway) -> None:
     """3. A question about an image."""
     answer = gateway.complete(
         v1.Prompt(
@@ -85,10 +85,11 @@ def image(gateway: Gateway) -> Result:
             ],
         )
     )
-    return repr(first_text(answer.completion)), answer.trail
+    print(repr(first_text(answer.completion)))
+    print_hops(answer.trail)
 
 
-def tool_call(gateway: Gateway) -> Result:
+def tool_call(gateway: Gateway) -> None:
     """4. A tool: the model asks for it, the program runs it, the model answers with what it told."""
     prompt = v1.Prompt(
         model=gateway.model,
@@ -104,7 +105,7 @@ def tool_call(gateway: Gateway) -> Result:
                 )
             )
         ],
-        tool_choice=v1.ToolChoice(mode=v1.TOOL_MODE_REQUIRED, function_name="get_temperature"),
+        tool_choice=v1.ToolChoice(function_name="get_temperature"),  # Without it the model decides whether to call.
     )
     candidate = first_candidate(gateway.complete(prompt).completion)
     if candidate.finish_reason != v1.FINISH_REASON_TOOL_CALLS:
@@ -113,22 +114,25 @@ def tool_call(gateway: Gateway) -> Result:
     wishes = [part.tool_call for part in candidate.message.parts if part.HasField("tool_call")]
     if not wishes:
         raise Unexpected("no tool call came")
-    results = v1.Message(role=v1.ROLE_TOOL)
+    results = v1.Message(role=v1.ROLE_TOOL)  # One result for each call.
     for wish in wishes:
+        if not wish.id or wish.name != "get_temperature":
+            raise Unexpected(f"expected a call of get_temperature with an id, got {wish}")
         arguments = json.loads(wish.arguments_json)
-        if not wish.id or wish.name != "get_temperature" or not isinstance(arguments, dict):
-            raise Unexpected(f"expected a call of get_temperature with an id and an object, got {wish}")
+        if not isinstance(arguments, dict) or not isinstance(arguments.get("city"), str):
+            raise Unexpected(f"expected arguments with a city, got {wish.arguments_json}")
+        print(f"{wish.name} of {arguments['city']!r} is wanted")
         result = v1.ToolResult(tool_call_id=wish.id, parts=[v1.Part(text=json.dumps({"celsius": 18}))])
         results.parts.append(v1.Part(tool_result=result))
 
-    prompt.messages.extend([candidate.message, results])
+    prompt.messages.extend([candidate.message, results])  # The model's own message goes back as it came.
     prompt.ClearField("tool_choice")
     answer = gateway.complete(prompt)
-    called = ", ".join(f"{wish.name}({wish.arguments_json})" for wish in wishes)
-    return f"{called}, then {first_text(answer.completion)!r}", answer.trail
+    print(repr(first_text(answer.completion)))
+    print_hops(answer.trail)
 
 
-def json_schema(gateway: Gateway) -> Result:
+def json_schema(gateway: Gateway) -> None:
     """5. An answer that satisfies a JSON Schema."""
     schema = {
         "type": "object",
@@ -140,18 +144,17 @@ def json_schema(gateway: Gateway) -> Result:
         v1.Prompt(
             model=gateway.model,
             messages=[say(v1.ROLE_USER, "The capital of Norway and its population?")],
-            response_format=v1.ResponseFormat(
-                json_schema=v1.JsonSchemaFormat(name="city", schema_json=json.dumps(schema), strict=True)
-            ),
+            json_schema=v1.JsonSchemaFormat(name="city", schema_json=json.dumps(schema), strict=True),
         )
     )
     city = json.loads(first_text(answer.completion))
     if not isinstance(city, dict) or not isinstance(city.get("name"), str) or not isinstance(city.get("population"), int):
         raise Unexpected(f"expected name and population, got {city}")
-    return f"name {city['name']!r}, population {city['population']}", answer.trail
+    print(f"name {city['name']!r}, population {city['population']}")
+    print_hops(answer.trail)
 
 
-def two_candidates(gateway: Gateway) -> Result:
+def two_candidates(gateway: Gateway) -> None:
     """6. Two alternative answers at once."""
     answer = gateway.complete(
         v1.Prompt(
@@ -163,10 +166,11 @@ def two_candidates(gateway: Gateway) -> Result:
     said = [text_of(candidate) for candidate in answer.completion.candidates]
     if [candidate.index for candidate in answer.completion.candidates] != [0, 1] or not all(said):
         raise Unexpected(f"expected two candidates with text, got {answer.completion}")
-    return f"{said[0]!r} or {said[1]!r}", answer.trail
+    print(f"{said[0]!r} or {said[1]!r}")
+    print_hops(answer.trail)
 
 
-def logprobs(gateway: Gateway) -> Result:
+def logprobs(gateway: Gateway) -> None:
     """7. How sure the model was of each token."""
     answer = gateway.complete(
         v1.Prompt(
@@ -180,14 +184,14 @@ def logprobs(gateway: Gateway) -> Result:
     if not tokens:
         raise Unexpected("no log probabilities came")
     for token in tokens:
-        if token.logprob > 0 or len(token.top) > 2:
+        if token.logprob > 0 or len(token.alternatives) > 2:
             raise Unexpected(f"expected a logarithm of a probability and at most two alternatives, got {token}")
     first = tokens[0]
-    line = f"{len(tokens)} tokens, the first {first.token!r} at {first.logprob:.3f} with {len(first.top)} alternatives"
-    return line, answer.trail
+    print(f"{len(tokens)} tokens, the first {first.token!r} at {math.exp(first.logprob):.0%} with {len(first.alternatives)} alternatives")
+    print_hops(answer.trail)
 
 
-def stop_sequence(gateway: Gateway) -> Result:
+def stop_sequence(gateway: Gateway) -> None:
     """8. An answer that ends where a text would come."""
     answer = gateway.complete(
         v1.Prompt(
@@ -200,19 +204,19 @@ def stop_sequence(gateway: Gateway) -> Result:
     reason = answer.completion.candidates[0].finish_reason
     if "four" in said or reason != v1.FINISH_REASON_STOP:
         raise Unexpected(f"expected an end before 'four', got {said!r} with {v1.FinishReason.Name(reason)}")
-    return repr(said), answer.trail
+    print(repr(said))
+    print_hops(answer.trail)
 
 
-def stream(gateway: Gateway) -> Result:
-    """9. An answer as it comes. The trail stands in the last event."""
+def stream(gateway: Gateway) -> None:
+    """9. An answer as it comes. Who wants only the text needs neither completion nor fold."""
     prompt = v1.Prompt(
         model=gateway.model,
         messages=[say(v1.ROLE_USER, "Tell a story in three sentences.")],
     )
     completion = v1.Completion()
-    trail: v1.RouteTrail | None = None
+    end: v1.CompletionEnd | None = None
     printed = ""
-    print("   ", end="")
     try:
         for response in gateway.stream(prompt):
             event = response.event
@@ -221,30 +225,33 @@ def stream(gateway: Gateway) -> Result:
             printed += delta
             fold(completion, event)
             if event.HasField("end"):
-                trail = event.end.trail
+                end = event.end  # The trail stands here.
     finally:
         print()
-    if trail is None:
+    if end is None:
         raise Unexpected("the stream closed without its end event")
     said = first_text(completion)
     if said != printed:
         raise Unexpected(f"folded {said!r}, printed {printed!r}")
     reason = v1.FinishReason.Name(completion.candidates[0].finish_reason)
-    return f"{len(said)} characters, {completion.usage.output_tokens} tokens, {reason}", trail
+    print(f"{len(said)} characters, {completion.usage.output_tokens} tokens, {reason}")
+    print_hops(end.trail)
 
 
-def unknown_model(gateway: Gateway) -> Result:
+def unknown_model(gateway: Gateway) -> None:
     """10. A call that fails. It passes when it fails as it should."""
     try:
         gateway.complete(v1.Prompt(model="no-such-model", messages=[say(v1.ROLE_USER, "Hello?")]))
     except grpc.RpcError as error:
         if code_of(error) != grpc.StatusCode.NOT_FOUND or reason_of(error) != "MODEL_NOT_FOUND":
             raise
-        return describe(error), trail_of(error)
-    raise Unexpected("expected NOT_FOUND, got an answer")
+        print(describe(error))
+        print_hops(trail_of(error))
+    else:
+        raise Unexpected("expected NOT_FOUND, got an answer")
 
 
-CALLS: list[tuple[str, Callable[[Gateway], Result]]] = [
+CALLS: list[tuple[str, Callable[[Gateway], None]]] = [
     ("text", text),
     ("system and history", history),
     ("image", image),
@@ -284,37 +291,37 @@ def first_text(completion: v1.Completion) -> str:
 
 
 def fold(completion: v1.Completion, event: v1.CompletionEvent) -> None:
-    """Adds one event of a stream to the completion. After the last event it is what CompleteChat would have answered."""
-    kind = event.WhichOneof("kind")
-    if kind == "start":
-        completion.id, completion.model, completion.provider = event.start.id, event.start.model, event.start.provider
-        if event.start.HasField("create_time"):
-            completion.create_time.CopyFrom(event.start.create_time)
-    elif kind == "part_start":
-        parts = candidate_at(completion, event.part_start.candidate_index).message.parts
-        if event.part_start.part_index != len(parts):
-            raise Unexpected(f"part {event.part_start.part_index} started out of turn")
-        parts.append(event.part_start.head)
-    elif kind == "part_delta":
-        delta = event.part_delta
-        candidate = candidate_at(completion, delta.candidate_index)
-        candidate.logprobs.extend(delta.logprobs)
-        append_delta(candidate.message.parts[delta.part_index], delta)
-    elif kind == "part_end":
-        part = candidate_at(completion, event.part_end.candidate_index).message.parts[event.part_end.part_index]
-        if event.part_end.signature and part.HasField("reasoning"):
-            part.reasoning.signature = event.part_end.signature
-        if event.part_end.signature and part.HasField("tool_call"):
-            part.tool_call.signature = event.part_end.signature
-    elif kind == "candidate_end":
-        candidate = candidate_at(completion, event.candidate_end.candidate_index)
-        candidate.finish_reason = event.candidate_end.finish_reason
-        candidate.native_finish_reason = event.candidate_end.native_finish_reason
-        candidate.extension_json.update(event.candidate_end.extension_json)
-    elif kind == "end":
-        completion.usage.CopyFrom(event.end.usage)
-        completion.extension_json.update(event.end.extension_json)
-    # Events of a kind that is not known yet are passed over.
+    """Adds one event of a stream to the completion. After the last event it is what CompleteChat would have answered.
+
+    Events and parts of a kind that is not known yet are passed over.
+    """
+    match event.WhichOneof("kind"):
+        case "start":
+            start = event.start
+            completion.id, completion.model, completion.provider = start.id, start.model, start.provider
+            if start.HasField("create_time"):
+                completion.create_time.CopyFrom(start.create_time)
+        case "part_start":
+            parts = candidate_at(completion, event.part_start.candidate_index).message.parts
+            if event.part_start.part_index != len(parts):
+                raise Unexpected(f"part {event.part_start.part_index} started out of turn")
+            parts.append(event.part_start.head)
+        case "part_delta":
+            delta = event.part_delta
+            candidate = candidate_at(completion, delta.candidate_index)
+            candidate.logprobs.extend(delta.logprobs)
+            append_delta(part_at(candidate, delta.part_index), delta)
+        case "part_end":
+            part = part_at(candidate_at(completion, event.part_end.candidate_index), event.part_end.part_index)
+            part.signature = event.part_end.signature or part.signature
+        case "candidate_end":
+            candidate = candidate_at(completion, event.candidate_end.candidate_index)
+            candidate.finish_reason = event.candidate_end.finish_reason
+            candidate.native_finish_reason = event.candidate_end.native_finish_reason
+            candidate.extension_json.update(event.candidate_end.extension_json)
+        case "end":
+            completion.usage.CopyFrom(event.end.usage)
+            completion.extension_json.update(event.end.extension_json)
 
 
 def candidate_at(completion: v1.Completion, index: int) -> v1.Candidate:
@@ -325,18 +332,26 @@ def candidate_at(completion: v1.Completion, index: int) -> v1.Candidate:
     return completion.candidates[index]
 
 
+def part_at(candidate: v1.Candidate, index: int) -> v1.Part:
+    if index >= len(candidate.message.parts):
+        raise Unexpected(f"part {index} has not started")
+    return candidate.message.parts[index]
+
+
 def append_delta(part: v1.Part, delta: v1.PartDelta) -> None:
-    kind = part.WhichOneof("kind")
-    if kind == "text":
-        part.text += delta.text
-    elif kind == "refusal":
-        part.refusal += delta.refusal
-    elif kind == "reasoning":
-        part.reasoning.text += delta.reasoning
-    elif kind == "tool_call":
-        part.tool_call.arguments_json += delta.arguments_json
-    elif kind is not None:
-        raise Unexpected(f"a delta for a part of {kind}")
+    match part.WhichOneof("kind"):
+        case "text":
+            part.text += delta.text
+        case "reasoning":
+            part.reasoning += delta.reasoning
+        case "refusal":
+            part.refusal += delta.refusal
+        case "tool_call":
+            part.tool_call.arguments_json += delta.arguments_json
+        case None:
+            pass
+        case kind:
+            raise Unexpected(f"a delta for a part of {kind}")
 
 
 def code_of(error: grpc.RpcError) -> grpc.StatusCode | None:
@@ -376,27 +391,29 @@ def describe(error: grpc.RpcError) -> str:
     return line
 
 
-def hops(trail: v1.RouteTrail) -> Iterator[str]:
+def print_hops(trail: v1.RouteTrail | None) -> None:
     """Says line by line what was tried and what was passed over, in the order in which it happened."""
+    if trail is None:
+        return
     skips = list(trail.skips)
     for attempt in trail.attempts:
         while skips and skips[0].before_attempt <= attempt.index:
-            yield passed_over(skips.pop(0))
+            print_skip(skips.pop(0))
         outcome = word(v1.AttemptOutcome, attempt.outcome, "ATTEMPT_OUTCOME_")
-        line = f"{attempt.endpoint} {outcome} in {attempt.duration.ToMilliseconds()}ms"
-        yield line + (f" (HTTP {attempt.http_status})" if attempt.http_status else "")
+        status = f" (HTTP {attempt.http_status})" if attempt.http_status else ""
+        print(f"  > {attempt.endpoint} {outcome} in {attempt.duration.ToMilliseconds()}ms{status}")
     for skip in skips:
-        yield passed_over(skip)
+        print_skip(skip)
 
 
-def passed_over(skip: v1.Skip) -> str:
-    return f"{skip.endpoint} passed over: {word(v1.SkipReason, skip.reason, 'SKIP_REASON_')}"
+def print_skip(skip: v1.Skip) -> None:
+    print(f"  > {skip.endpoint} passed over: {word(v1.SkipReason, skip.reason, 'SKIP_REASON_')}")
 
 
 def word(enum: type[v1.AttemptOutcome] | type[v1.SkipReason], value: int, prefix: str) -> str:
-    """Shortens the name of an enum value: ATTEMPT_OUTCOME_OVERLOAD becomes overload. A later version's value stays a number."""
+    """Shortens the name of an enum value: ATTEMPT_OUTCOME_RATE_LIMITED becomes rate limited. A later version's value stays a number."""
     known = enum.DESCRIPTOR.values_by_number.get(value)
-    return known.name.removeprefix(prefix).lower() if known else str(value)
+    return known.name.removeprefix(prefix).replace("_", " ").lower() if known else str(value)
 
 
 RED_DOT = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
@@ -413,19 +430,16 @@ def main() -> int:
 
     failed = 0
     for number, (name, call) in enumerate(CALLS, start=1):
-        print(f"{number:2} {name}")
-        trail: v1.RouteTrail | None
+        print(f"{number}. {name}")
         try:
-            line, trail = call(gateway)
+            call(gateway)
         except grpc.RpcError as error:
             failed += 1
-            line, trail = f"FAILED {describe(error)}", trail_of(error)
+            print("FAILED", describe(error))
+            print_hops(trail_of(error))
         except (Unexpected, ValueError) as error:  # ValueError: JSON that cannot be read.
             failed += 1
-            line, trail = f"FAILED {error}", None
-        print(f"   {line}")
-        for hop in hops(trail) if trail else ():
-            print(f"   > {hop}")
+            print("FAILED", error)
     print(f"{len(CALLS) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

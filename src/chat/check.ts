@@ -85,19 +85,19 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     }
   }
 
-  const { sampling, responseFormat, toolChoice } = prompt;
+  const { sampling, responseFormat } = prompt;
   if (sampling) {
     number("sampling.temperature", sampling.temperature, ranges.temperature);
     number("sampling.top_p", sampling.topP, ranges.topP);
-    number("sampling.top_k", sampling.topK || undefined, ranges.topK);
+    number("sampling.top_k", sampling.topK, orDefault(ranges.topK));
     number("sampling.presence_penalty", sampling.presencePenalty, ranges.penalty);
     number("sampling.frequency_penalty", sampling.frequencyPenalty, ranges.penalty);
     for (const [token, bias] of Object.entries(sampling.logitBias)) {
       number(`sampling.logit_bias[${token}]`, bias, ranges.logitBias);
     }
   }
-  number("max_output_tokens", prompt.maxOutputTokens || undefined, ranges.maxOutputTokens);
-  number("candidate_count", prompt.candidateCount || undefined, ranges.candidateCount);
+  number("max_output_tokens", prompt.maxOutputTokens, orDefault(ranges.maxOutputTokens));
+  number("candidate_count", prompt.candidateCount, orDefault(ranges.candidateCount));
   number("logprobs.top_count", prompt.logprobs?.topCount, ranges.topLogprobs);
   if (prompt.stopSequences.length > maxStopSequences) {
     complain("stop_sequences", `expected at most ${maxStopSequences}, got ${prompt.stopSequences.length}`);
@@ -107,12 +107,7 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     checkName("json_schema.name", responseFormat.value.name, complain);
     checkJsonObject("json_schema.schema_json", responseFormat.value.schemaJson, complain);
   }
-  if (toolChoice?.functionName && (toolChoice.mode === ToolMode.AUTO || toolChoice.mode === ToolMode.NONE)) {
-    complain(
-      "tool_choice.function_name",
-      "expected with TOOL_MODE_REQUIRED or no mode, for the function must be called",
-    );
-  }
+  checkToolChoice(prompt, complain);
   for (const [name, json] of Object.entries(prompt.extensionJson)) {
     if (parsed(json) === undefined) complain(`extension_json[${name}]`, "expected JSON text");
   }
@@ -120,6 +115,29 @@ export function checkPrompt(prompt: Prompt): Violation[] {
 }
 
 type Complain = (field: string, description: string) => void;
+
+/** In the contract 0 stands for the default. */
+function orDefault(range: Range): Range {
+  return { ...range, min: 0 };
+}
+
+function checkToolChoice({ toolChoice, tools }: Prompt, complain: Complain): void {
+  if (!toolChoice) return;
+  const { mode, functionName } = toolChoice;
+  if (mode === ToolMode.REQUIRED && tools.length === 0) {
+    complain("tool_choice.mode", "expected tools with TOOL_MODE_REQUIRED, for one must be called");
+  }
+  if (!functionName) return;
+  if (mode === ToolMode.AUTO || mode === ToolMode.NONE) {
+    complain(
+      "tool_choice.function_name",
+      "expected with TOOL_MODE_REQUIRED or no mode, for the function must be called",
+    );
+  }
+  if (!tools.some(({ kind }) => kind.case === "function" && kind.value.name === functionName)) {
+    complain("tool_choice.function_name", `expected the name of one of the tools, got ${shown(functionName)}`);
+  }
+}
 
 const roleNames: Record<number, string> = { 1: "system", 2: "user", 3: "assistant", 4: "tool" };
 

@@ -280,7 +280,7 @@ export function messageOf(fault: Fault): string {
     case "invalid_request":
       return fault.violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
     case "unknown_model":
-      return `There is no model ${JSON.stringify(fault.model.slice(0, 200))} for this caller; GET /v1/models lists those there are.`;
+      return `There is no model ${JSON.stringify(fault.model.slice(0, 200))} for this caller; ListModels or GET /v1/models tells which there are.`;
     case "unknown_route":
       return `There is no ${fault.route.slice(0, 200)} here.`;
     case "method_not_allowed":

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { checkPrompt } from "../../src/chat/check.ts";
 import { create, PromptSchema, Role, ToolMode } from "../../src/chat/messages.ts";
 
+const f = { kind: { case: "function" as const, value: { name: "f" } } };
 type PromptInit = Parameters<typeof create<typeof PromptSchema>>[1];
 const hello = { role: Role.USER, parts: [{ kind: { case: "text" as const, value: "Hi" } }] };
 
@@ -15,6 +16,12 @@ describe("a prompt", () => {
     expect(
       complaints({ sampling: { temperature: 0 }, maxOutputTokens: 5, candidateCount: 2, logprobs: { topCount: 3 } }),
     ).toEqual([]);
+  });
+
+  test("says of a number where 0 is the default that 0 will do", () => {
+    const [complaint] = checkPrompt(create(PromptSchema, { messages: [hello], candidateCount: -1 }));
+    expect(complaint?.description).toBe("expected a whole number from 0 to 128, got -1");
+    expect(complaints({ candidateCount: 0, maxOutputTokens: 0, sampling: { topK: 0 } })).toEqual([]);
   });
 
   test.each<[string, PromptInit]>([
@@ -70,7 +77,10 @@ describe("a prompt", () => {
       "prompt.json_schema.schema_json",
       { responseFormat: { case: "jsonSchema", value: { name: "s", schemaJson: "no" } } },
     ],
-    ["prompt.tool_choice.function_name", { toolChoice: { mode: ToolMode.AUTO, functionName: "f" } }],
+    ["prompt.tool_choice.function_name", { tools: [f], toolChoice: { mode: ToolMode.AUTO, functionName: "f" } }],
+    ["prompt.tool_choice.function_name", { tools: [f], toolChoice: { functionName: "g" } }],
+    ["prompt.tool_choice.function_name", { toolChoice: { functionName: "f" } }],
+    ["prompt.tool_choice.mode", { toolChoice: { mode: ToolMode.REQUIRED } }],
     ["prompt.extension_json[x]", { extensionJson: { x: "{" } }],
   ])("is told of %s", (field, init) => {
     expect(complaints(init)).toEqual([field]);

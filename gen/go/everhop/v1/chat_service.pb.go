@@ -240,7 +240,8 @@ type ChatOptions struct {
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	// Providers tried in this order after `provider` or, when that is empty, after the model's own pool. At most 16. INVALID_ARGUMENT: nobody bears a name.
 	FallbackProviders []string `protobuf:"bytes,2,rep,name=fallback_providers,json=fallbackProviders,proto3" json:"fallback_providers,omitempty"`
-	// Upper bound for the whole call. Range: > 0, clamped to 1 h. Absent: the server's limit.
+	// Upper bound for the whole call, beside the call's own deadline: the sooner counts. Range: > 0, clamped to 1 h. Absent: the
+	// server's limit.
 	Timeout *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// At most 1 + retry_count attempts; can only lower the server's cap. Range: 0 to 9. Unset: the server's cap.
 	RetryCount    *int32 `protobuf:"varint,4,opt,name=retry_count,json=retryCount,proto3,oneof" json:"retry_count,omitempty"`

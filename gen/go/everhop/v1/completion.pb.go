@@ -188,13 +188,14 @@ type Candidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Position among the alternatives, from 0.
 	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// What was said, in order; `role` is ROLE_ASSISTANT.
+	// What was said, in order; `role` is ROLE_ASSISTANT. The answer's text is the text of its text parts; a reasoning part may stand
+	// before them.
 	Message *Message `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Why it ended.
 	FinishReason FinishReason `protobuf:"varint,3,opt,name=finish_reason,json=finishReason,proto3,enum=everhop.v1.FinishReason" json:"finish_reason,omitempty"`
 	// Why it ended in the provider's own word.
 	NativeFinishReason string `protobuf:"bytes,4,opt,name=native_finish_reason,json=nativeFinishReason,proto3" json:"native_finish_reason,omitempty"`
-	// Log probabilities of the text's tokens, when asked for.
+	// Log probabilities of the tokens of text and refusals, in order, when asked for.
 	Logprobs []*TokenLogprob `protobuf:"bytes,5,rep,name=logprobs,proto3" json:"logprobs,omitempty"`
 	// Fields of the provider's own, by name; each value is JSON.
 	ExtensionJson map[string]string `protobuf:"bytes,15,rep,name=extension_json,json=extensionJson,proto3" json:"extension_json,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -283,8 +284,8 @@ type TokenLogprob struct {
 	TokenBytes []byte `protobuf:"bytes,2,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
 	// Natural logarithm of its probability.
 	Logprob float64 `protobuf:"fixed64,3,opt,name=logprob,proto3" json:"logprob,omitempty"`
-	// The most probable tokens at this position, best first.
-	Top           []*TokenAlternative `protobuf:"bytes,4,rep,name=top,proto3" json:"top,omitempty"`
+	// The most probable tokens at this position, best first; the chosen one may be among them.
+	Alternatives  []*TokenAlternative `protobuf:"bytes,4,rep,name=alternatives,proto3" json:"alternatives,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -340,9 +341,9 @@ func (x *TokenLogprob) GetLogprob() float64 {
 	return 0
 }
 
-func (x *TokenLogprob) GetTop() []*TokenAlternative {
+func (x *TokenLogprob) GetAlternatives() []*TokenAlternative {
 	if x != nil {
-		return x.Top
+		return x.Alternatives
 	}
 	return nil
 }
@@ -415,10 +416,12 @@ func (x *TokenAlternative) GetLogprob() float64 {
 //
 // A stream is: `start`; for each (candidate, part) one `part_start`, any number of `part_delta`, one `part_end`, those of
 // different parts interleaved in any way; after a candidate's last part its `candidate_end`; when all candidates have ended, `end`.
-// `start` comes with the first content, not before. A stream that does not reach `end` has failed and carries an RPC status.
+// Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
+// A stream that does not reach `end` has failed and carries an RPC status.
 //
-// The law: folding the events gives the Completion that CompleteChat would have answered. The trail is outside of the law.
-// Events and parts of a kind that a reader does not know are passed over.
+// The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
+// part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+// outside of the law. Events and parts of a kind that a reader does not know are passed over.
 type CompletionEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The step. Readers pass over steps that they do not know.
@@ -653,7 +656,7 @@ type PartStart struct {
 	CandidateIndex int32 `protobuf:"varint,1,opt,name=candidate_index,json=candidateIndex,proto3" json:"candidate_index,omitempty"`
 	// The part's position in the candidate's message, from 0.
 	PartIndex int32 `protobuf:"varint,2,opt,name=part_index,json=partIndex,proto3" json:"part_index,omitempty"`
-	// What the part begins as; its texts are still empty. For a tool call, `id` and `name` stand here whole.
+	// What the part begins as; its texts are still empty. A tool call's `id` and `name` and a part's `issuer` stand here whole.
 	Head          *Part `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -836,7 +839,7 @@ type PartDelta_Text struct {
 }
 
 type PartDelta_Reasoning struct {
-	// To a reasoning's text.
+	// To a reasoning.
 	Reasoning string `protobuf:"bytes,4,opt,name=reasoning,proto3,oneof"`
 }
 
@@ -865,7 +868,7 @@ type PartEnd struct {
 	CandidateIndex int32 `protobuf:"varint,1,opt,name=candidate_index,json=candidateIndex,proto3" json:"candidate_index,omitempty"`
 	// The part's position.
 	PartIndex int32 `protobuf:"varint,2,opt,name=part_index,json=partIndex,proto3" json:"part_index,omitempty"`
-	// The vendor's signature over the part, for reasoning and tool calls.
+	// As Part.signature: vendors send it last. Empty: none.
 	Signature     []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1000,7 +1003,7 @@ type CompletionEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As Completion.usage.
 	Usage *Usage `protobuf:"bytes,1,opt,name=usage,proto3" json:"usage,omitempty"`
-	// As CompleteChatResponse.trail.
+	// As CompleteChatResponse.trail; no attempt in it is still running. Absent when the caller is configured to see none.
 	Trail *RouteTrail `protobuf:"bytes,2,opt,name=trail,proto3" json:"trail,omitempty"`
 	// As Completion.extension_json.
 	ExtensionJson map[string]string `protobuf:"bytes,15,rep,name=extension_json,json=extensionJson,proto3" json:"extension_json,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1089,13 +1092,13 @@ const file_everhop_v1_completion_proto_rawDesc = "" +
 	"\x0eextension_json\x18\x0f \x03(\v2(.everhop.v1.Candidate.ExtensionJsonEntryR\rextensionJson\x1a@\n" +
 	"\x12ExtensionJsonEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8f\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x01\n" +
 	"\fTokenLogprob\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1f\n" +
 	"\vtoken_bytes\x18\x02 \x01(\fR\n" +
 	"tokenBytes\x12\x18\n" +
-	"\alogprob\x18\x03 \x01(\x01R\alogprob\x12.\n" +
-	"\x03top\x18\x04 \x03(\v2\x1c.everhop.v1.TokenAlternativeR\x03top\"c\n" +
+	"\alogprob\x18\x03 \x01(\x01R\alogprob\x12@\n" +
+	"\falternatives\x18\x04 \x03(\v2\x1c.everhop.v1.TokenAlternativeR\falternatives\"c\n" +
 	"\x10TokenAlternative\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1f\n" +
 	"\vtoken_bytes\x18\x02 \x01(\fR\n" +
@@ -1206,7 +1209,7 @@ var file_everhop_v1_completion_proto_depIdxs = []int32{
 	0,  // 5: everhop.v1.Candidate.finish_reason:type_name -> everhop.v1.FinishReason
 	3,  // 6: everhop.v1.Candidate.logprobs:type_name -> everhop.v1.TokenLogprob
 	13, // 7: everhop.v1.Candidate.extension_json:type_name -> everhop.v1.Candidate.ExtensionJsonEntry
-	4,  // 8: everhop.v1.TokenLogprob.top:type_name -> everhop.v1.TokenAlternative
+	4,  // 8: everhop.v1.TokenLogprob.alternatives:type_name -> everhop.v1.TokenAlternative
 	6,  // 9: everhop.v1.CompletionEvent.start:type_name -> everhop.v1.CompletionStart
 	7,  // 10: everhop.v1.CompletionEvent.part_start:type_name -> everhop.v1.PartStart
 	8,  // 11: everhop.v1.CompletionEvent.part_delta:type_name -> everhop.v1.PartDelta

@@ -152,14 +152,19 @@ type Prompt struct {
 	ToolChoice *ToolChoice `protobuf:"bytes,4,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`
 	// How the next token is drawn. Absent: the provider's defaults.
 	Sampling *Sampling `protobuf:"bytes,5,opt,name=sampling,proto3" json:"sampling,omitempty"`
-	// Most tokens to produce per candidate, reasoning included. Range: >= 1. Unset: the provider's default.
-	MaxOutputTokens *int32 `protobuf:"varint,6,opt,name=max_output_tokens,json=maxOutputTokens,proto3,oneof" json:"max_output_tokens,omitempty"`
+	// Most tokens to produce per candidate, reasoning included. 0: the provider's default.
+	MaxOutputTokens int32 `protobuf:"varint,6,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
 	// Texts that end a candidate when produced; not part of the answer. At most 4.
 	StopSequences []string `protobuf:"bytes,7,rep,name=stop_sequences,json=stopSequences,proto3" json:"stop_sequences,omitempty"`
 	// Shape of the answer's text. Absent: free text.
-	ResponseFormat *ResponseFormat `protobuf:"bytes,8,opt,name=response_format,json=responseFormat,proto3" json:"response_format,omitempty"`
-	// Number of alternative answers. Range: 1 to 128. Unset: 1.
-	CandidateCount *int32 `protobuf:"varint,9,opt,name=candidate_count,json=candidateCount,proto3,oneof" json:"candidate_count,omitempty"`
+	//
+	// Types that are valid to be assigned to ResponseFormat:
+	//
+	//	*Prompt_JsonObject
+	//	*Prompt_JsonSchema
+	ResponseFormat isPrompt_ResponseFormat `protobuf_oneof:"response_format"`
+	// Number of alternative answers. Range: 0 to 128. 0: one.
+	CandidateCount int32 `protobuf:"varint,9,opt,name=candidate_count,json=candidateCount,proto3" json:"candidate_count,omitempty"`
 	// Log probabilities to report. Absent: none.
 	Logprobs *LogprobsOptions `protobuf:"bytes,10,opt,name=logprobs,proto3" json:"logprobs,omitempty"`
 	// How hard a reasoning model should think. Absent: the provider's default.
@@ -236,8 +241,8 @@ func (x *Prompt) GetSampling() *Sampling {
 }
 
 func (x *Prompt) GetMaxOutputTokens() int32 {
-	if x != nil && x.MaxOutputTokens != nil {
-		return *x.MaxOutputTokens
+	if x != nil {
+		return x.MaxOutputTokens
 	}
 	return 0
 }
@@ -249,16 +254,34 @@ func (x *Prompt) GetStopSequences() []string {
 	return nil
 }
 
-func (x *Prompt) GetResponseFormat() *ResponseFormat {
+func (x *Prompt) GetResponseFormat() isPrompt_ResponseFormat {
 	if x != nil {
 		return x.ResponseFormat
 	}
 	return nil
 }
 
+func (x *Prompt) GetJsonObject() *JsonObjectFormat {
+	if x != nil {
+		if x, ok := x.ResponseFormat.(*Prompt_JsonObject); ok {
+			return x.JsonObject
+		}
+	}
+	return nil
+}
+
+func (x *Prompt) GetJsonSchema() *JsonSchemaFormat {
+	if x != nil {
+		if x, ok := x.ResponseFormat.(*Prompt_JsonSchema); ok {
+			return x.JsonSchema
+		}
+	}
+	return nil
+}
+
 func (x *Prompt) GetCandidateCount() int32 {
-	if x != nil && x.CandidateCount != nil {
-		return *x.CandidateCount
+	if x != nil {
+		return x.CandidateCount
 	}
 	return 0
 }
@@ -284,6 +307,24 @@ func (x *Prompt) GetExtensionJson() map[string]string {
 	return nil
 }
 
+type isPrompt_ResponseFormat interface {
+	isPrompt_ResponseFormat()
+}
+
+type Prompt_JsonObject struct {
+	// Any JSON object.
+	JsonObject *JsonObjectFormat `protobuf:"bytes,8,opt,name=json_object,json=jsonObject,proto3,oneof"`
+}
+
+type Prompt_JsonSchema struct {
+	// JSON that satisfies a schema.
+	JsonSchema *JsonSchemaFormat `protobuf:"bytes,12,opt,name=json_schema,json=jsonSchema,proto3,oneof"`
+}
+
+func (*Prompt_JsonObject) isPrompt_ResponseFormat() {}
+
+func (*Prompt_JsonSchema) isPrompt_ResponseFormat() {}
+
 // Sampling says how the next token is drawn. Every field unset: the provider's default.
 type Sampling struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -291,8 +332,8 @@ type Sampling struct {
 	Temperature *float64 `protobuf:"fixed64,1,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
 	// Nucleus: only the most probable tokens of this total mass. Range: 0 to 1.
 	TopP *float64 `protobuf:"fixed64,2,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
-	// Only the k most probable tokens. Range: >= 1. Not every provider has it.
-	TopK *int32 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3,oneof" json:"top_k,omitempty"`
+	// Only the k most probable tokens. Not every provider has it. 0: the provider's default.
+	TopK int32 `protobuf:"varint,3,opt,name=top_k,json=topK,proto3" json:"top_k,omitempty"`
 	// Penalty for tokens that occurred at all. Range: -2 to 2.
 	PresencePenalty *float64 `protobuf:"fixed64,4,opt,name=presence_penalty,json=presencePenalty,proto3,oneof" json:"presence_penalty,omitempty"`
 	// Penalty growing with a token's occurrences. Range: -2 to 2.
@@ -350,8 +391,8 @@ func (x *Sampling) GetTopP() float64 {
 }
 
 func (x *Sampling) GetTopK() int32 {
-	if x != nil && x.TopK != nil {
-		return *x.TopK
+	if x != nil {
+		return x.TopK
 	}
 	return 0
 }
@@ -476,93 +517,6 @@ func (x *ReasoningOptions) GetEffort() string {
 	return ""
 }
 
-// ResponseFormat fixes the shape of the answer's text.
-type ResponseFormat struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The shape.
-	//
-	// Types that are valid to be assigned to Format:
-	//
-	//	*ResponseFormat_JsonObject
-	//	*ResponseFormat_JsonSchema
-	Format        isResponseFormat_Format `protobuf_oneof:"format"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ResponseFormat) Reset() {
-	*x = ResponseFormat{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ResponseFormat) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ResponseFormat) ProtoMessage() {}
-
-func (x *ResponseFormat) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ResponseFormat.ProtoReflect.Descriptor instead.
-func (*ResponseFormat) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *ResponseFormat) GetFormat() isResponseFormat_Format {
-	if x != nil {
-		return x.Format
-	}
-	return nil
-}
-
-func (x *ResponseFormat) GetJsonObject() *JsonObjectFormat {
-	if x != nil {
-		if x, ok := x.Format.(*ResponseFormat_JsonObject); ok {
-			return x.JsonObject
-		}
-	}
-	return nil
-}
-
-func (x *ResponseFormat) GetJsonSchema() *JsonSchemaFormat {
-	if x != nil {
-		if x, ok := x.Format.(*ResponseFormat_JsonSchema); ok {
-			return x.JsonSchema
-		}
-	}
-	return nil
-}
-
-type isResponseFormat_Format interface {
-	isResponseFormat_Format()
-}
-
-type ResponseFormat_JsonObject struct {
-	// Any JSON object.
-	JsonObject *JsonObjectFormat `protobuf:"bytes,1,opt,name=json_object,json=jsonObject,proto3,oneof"`
-}
-
-type ResponseFormat_JsonSchema struct {
-	// JSON that satisfies a schema.
-	JsonSchema *JsonSchemaFormat `protobuf:"bytes,2,opt,name=json_schema,json=jsonSchema,proto3,oneof"`
-}
-
-func (*ResponseFormat_JsonObject) isResponseFormat_Format() {}
-
-func (*ResponseFormat_JsonSchema) isResponseFormat_Format() {}
-
 // JsonObjectFormat asks for any JSON object.
 type JsonObjectFormat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -572,7 +526,7 @@ type JsonObjectFormat struct {
 
 func (x *JsonObjectFormat) Reset() {
 	*x = JsonObjectFormat{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[5]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +538,7 @@ func (x *JsonObjectFormat) String() string {
 func (*JsonObjectFormat) ProtoMessage() {}
 
 func (x *JsonObjectFormat) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[5]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +551,7 @@ func (x *JsonObjectFormat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JsonObjectFormat.ProtoReflect.Descriptor instead.
 func (*JsonObjectFormat) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{5}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{4}
 }
 
 // JsonSchemaFormat asks for JSON that satisfies a schema.
@@ -617,7 +571,7 @@ type JsonSchemaFormat struct {
 
 func (x *JsonSchemaFormat) Reset() {
 	*x = JsonSchemaFormat{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[6]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +583,7 @@ func (x *JsonSchemaFormat) String() string {
 func (*JsonSchemaFormat) ProtoMessage() {}
 
 func (x *JsonSchemaFormat) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[6]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +596,7 @@ func (x *JsonSchemaFormat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JsonSchemaFormat.ProtoReflect.Descriptor instead.
 func (*JsonSchemaFormat) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{6}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JsonSchemaFormat) GetName() string {
@@ -678,7 +632,8 @@ type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who speaks. Required.
 	Role Role `protobuf:"varint,1,opt,name=role,proto3,enum=everhop.v1.Role" json:"role,omitempty"`
-	// What is said, in order.
+	// What is said, in order. A system message holds texts; a user's texts and media; an assistant's texts, reasoning, tool calls
+	// and refusals; a tool's only tool results, one for each call.
 	Parts []*Part `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Name of the speaker, to tell apart several of one role. Optional.
 	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
@@ -688,7 +643,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[7]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +655,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[7]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +668,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{7}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Message) GetRole() Role {
@@ -750,14 +705,18 @@ type Part struct {
 	//	*Part_ToolCall
 	//	*Part_ToolResult
 	//	*Part_Refusal
-	Kind          isPart_Kind `protobuf_oneof:"kind"`
+	Kind isPart_Kind `protobuf_oneof:"kind"`
+	// Opaque proof of the vendor that the part is its own. Hand it back unchanged with the part; it is dropped toward other vendors.
+	Signature []byte `protobuf:"bytes,7,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Who issued the part and its signature: a provider kind. Set on reasoning and on whatever is signed.
+	Issuer        string `protobuf:"bytes,8,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[8]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +728,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[8]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +741,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{8}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Part) GetKind() isPart_Kind {
@@ -810,13 +769,13 @@ func (x *Part) GetMedia() *Media {
 	return nil
 }
 
-func (x *Part) GetReasoning() *Reasoning {
+func (x *Part) GetReasoning() string {
 	if x != nil {
 		if x, ok := x.Kind.(*Part_Reasoning); ok {
 			return x.Reasoning
 		}
 	}
-	return nil
+	return ""
 }
 
 func (x *Part) GetToolCall() *ToolCall {
@@ -846,6 +805,20 @@ func (x *Part) GetRefusal() string {
 	return ""
 }
 
+func (x *Part) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *Part) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
 type isPart_Kind interface {
 	isPart_Kind()
 }
@@ -861,8 +834,8 @@ type Part_Media struct {
 }
 
 type Part_Reasoning struct {
-	// The model's thinking before its answer.
-	Reasoning *Reasoning `protobuf:"bytes,3,opt,name=reasoning,proto3,oneof"`
+	// The model's thinking or its summary, as far as the vendor shows it.
+	Reasoning string `protobuf:"bytes,3,opt,name=reasoning,proto3,oneof"`
 }
 
 type Part_ToolCall struct {
@@ -915,7 +888,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[9]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +900,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[9]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +913,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{9}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Media) GetSource() isMedia_Source {
@@ -1023,70 +996,6 @@ func (*Media_Url) isMedia_Source() {}
 
 func (*Media_FileId) isMedia_Source() {}
 
-// Reasoning is a model's thinking. Handed back unchanged to the vendor that issued it, dropped toward others.
-type Reasoning struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The thinking or its summary, as far as the vendor shows it.
-	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// Opaque proof of the vendor.
-	Signature []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	// Who issued text and signature: a provider kind.
-	Issuer        string `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Reasoning) Reset() {
-	*x = Reasoning{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Reasoning) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Reasoning) ProtoMessage() {}
-
-func (x *Reasoning) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Reasoning.ProtoReflect.Descriptor instead.
-func (*Reasoning) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Reasoning) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
-func (x *Reasoning) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
-}
-
-func (x *Reasoning) GetIssuer() string {
-	if x != nil {
-		return x.Issuer
-	}
-	return ""
-}
-
 // ToolCall is a model's wish to have a tool run.
 type ToolCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1096,17 +1005,13 @@ type ToolCall struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The arguments as the model wrote them: usually a JSON object, but models err.
 	ArgumentsJson string `protobuf:"bytes,3,opt,name=arguments_json,json=argumentsJson,proto3" json:"arguments_json,omitempty"`
-	// Opaque proof of the vendor, as in Reasoning.
-	Signature []byte `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
-	// Who issued the signature: a provider kind.
-	Issuer        string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ToolCall) Reset() {
 	*x = ToolCall{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[11]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1023,7 @@ func (x *ToolCall) String() string {
 func (*ToolCall) ProtoMessage() {}
 
 func (x *ToolCall) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[11]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1036,7 @@ func (x *ToolCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCall.ProtoReflect.Descriptor instead.
 func (*ToolCall) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{11}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ToolCall) GetId() string {
@@ -1155,26 +1060,12 @@ func (x *ToolCall) GetArgumentsJson() string {
 	return ""
 }
 
-func (x *ToolCall) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
-}
-
-func (x *ToolCall) GetIssuer() string {
-	if x != nil {
-		return x.Issuer
-	}
-	return ""
-}
-
 // ToolResult is what a tool answered.
 type ToolResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The call that it answers.
 	ToolCallId string `protobuf:"bytes,1,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
-	// The answer: text or JSON as text, images where the model reads them.
+	// The answer: text or JSON as text, and media where the model reads them. No other kinds of part.
 	Parts []*Part `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Whether the tool failed.
 	IsError       bool `protobuf:"varint,3,opt,name=is_error,json=isError,proto3" json:"is_error,omitempty"`
@@ -1184,7 +1075,7 @@ type ToolResult struct {
 
 func (x *ToolResult) Reset() {
 	*x = ToolResult{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[12]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1087,7 @@ func (x *ToolResult) String() string {
 func (*ToolResult) ProtoMessage() {}
 
 func (x *ToolResult) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[12]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1100,7 @@ func (x *ToolResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolResult.ProtoReflect.Descriptor instead.
 func (*ToolResult) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{12}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ToolResult) GetToolCallId() string {
@@ -1248,7 +1139,7 @@ type Tool struct {
 
 func (x *Tool) Reset() {
 	*x = Tool{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[13]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1151,7 @@ func (x *Tool) String() string {
 func (*Tool) ProtoMessage() {}
 
 func (x *Tool) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[13]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1164,7 @@ func (x *Tool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tool.ProtoReflect.Descriptor instead.
 func (*Tool) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{13}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Tool) GetKind() isTool_Kind {
@@ -1320,7 +1211,7 @@ type FunctionTool struct {
 
 func (x *FunctionTool) Reset() {
 	*x = FunctionTool{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[14]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1223,7 @@ func (x *FunctionTool) String() string {
 func (*FunctionTool) ProtoMessage() {}
 
 func (x *FunctionTool) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[14]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1236,7 @@ func (x *FunctionTool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FunctionTool.ProtoReflect.Descriptor instead.
 func (*FunctionTool) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{14}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FunctionTool) GetName() string {
@@ -1381,7 +1272,8 @@ type ToolChoice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether tools may or must be called.
 	Mode ToolMode `protobuf:"varint,1,opt,name=mode,proto3,enum=everhop.v1.ToolMode" json:"mode,omitempty"`
-	// With TOOL_MODE_REQUIRED: only this function. Empty: any.
+	// Set: exactly this function must be called, and `mode` may be left unset; with TOOL_MODE_AUTO or TOOL_MODE_NONE it is
+	// INVALID_ARGUMENT. Empty: any.
 	FunctionName string `protobuf:"bytes,2,opt,name=function_name,json=functionName,proto3" json:"function_name,omitempty"`
 	// Whether several tools may be called in one turn. Unset: the provider's default.
 	Parallel      *bool `protobuf:"varint,3,opt,name=parallel,proto3,oneof" json:"parallel,omitempty"`
@@ -1391,7 +1283,7 @@ type ToolChoice struct {
 
 func (x *ToolChoice) Reset() {
 	*x = ToolChoice{}
-	mi := &file_everhop_v1_prompt_proto_msgTypes[15]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1295,7 @@ func (x *ToolChoice) String() string {
 func (*ToolChoice) ProtoMessage() {}
 
 func (x *ToolChoice) ProtoReflect() protoreflect.Message {
-	mi := &file_everhop_v1_prompt_proto_msgTypes[15]
+	mi := &file_everhop_v1_prompt_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1308,7 @@ func (x *ToolChoice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolChoice.ProtoReflect.Descriptor instead.
 func (*ToolChoice) Descriptor() ([]byte, []int) {
-	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{15}
+	return file_everhop_v1_prompt_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ToolChoice) GetMode() ToolMode {
@@ -1445,55 +1337,50 @@ var File_everhop_v1_prompt_proto protoreflect.FileDescriptor
 const file_everhop_v1_prompt_proto_rawDesc = "" +
 	"\n" +
 	"\x17everhop/v1/prompt.proto\x12\n" +
-	"everhop.v1\"\xdc\x05\n" +
+	"everhop.v1\"\xf8\x05\n" +
 	"\x06Prompt\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12/\n" +
 	"\bmessages\x18\x02 \x03(\v2\x13.everhop.v1.MessageR\bmessages\x12&\n" +
 	"\x05tools\x18\x03 \x03(\v2\x10.everhop.v1.ToolR\x05tools\x127\n" +
 	"\vtool_choice\x18\x04 \x01(\v2\x16.everhop.v1.ToolChoiceR\n" +
 	"toolChoice\x120\n" +
-	"\bsampling\x18\x05 \x01(\v2\x14.everhop.v1.SamplingR\bsampling\x12/\n" +
-	"\x11max_output_tokens\x18\x06 \x01(\x05H\x00R\x0fmaxOutputTokens\x88\x01\x01\x12%\n" +
-	"\x0estop_sequences\x18\a \x03(\tR\rstopSequences\x12C\n" +
-	"\x0fresponse_format\x18\b \x01(\v2\x1a.everhop.v1.ResponseFormatR\x0eresponseFormat\x12,\n" +
-	"\x0fcandidate_count\x18\t \x01(\x05H\x01R\x0ecandidateCount\x88\x01\x01\x127\n" +
+	"\bsampling\x18\x05 \x01(\v2\x14.everhop.v1.SamplingR\bsampling\x12*\n" +
+	"\x11max_output_tokens\x18\x06 \x01(\x05R\x0fmaxOutputTokens\x12%\n" +
+	"\x0estop_sequences\x18\a \x03(\tR\rstopSequences\x12?\n" +
+	"\vjson_object\x18\b \x01(\v2\x1c.everhop.v1.JsonObjectFormatH\x00R\n" +
+	"jsonObject\x12?\n" +
+	"\vjson_schema\x18\f \x01(\v2\x1c.everhop.v1.JsonSchemaFormatH\x00R\n" +
+	"jsonSchema\x12'\n" +
+	"\x0fcandidate_count\x18\t \x01(\x05R\x0ecandidateCount\x127\n" +
 	"\blogprobs\x18\n" +
 	" \x01(\v2\x1b.everhop.v1.LogprobsOptionsR\blogprobs\x12:\n" +
 	"\treasoning\x18\v \x01(\v2\x1c.everhop.v1.ReasoningOptionsR\treasoning\x12L\n" +
 	"\x0eextension_json\x18\x0f \x03(\v2%.everhop.v1.Prompt.ExtensionJsonEntryR\rextensionJson\x1a@\n" +
 	"\x12ExtensionJsonEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x14\n" +
-	"\x12_max_output_tokensB\x12\n" +
-	"\x10_candidate_count\"\xba\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
+	"\x0fresponse_format\"\xab\x03\n" +
 	"\bSampling\x12%\n" +
 	"\vtemperature\x18\x01 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x18\n" +
-	"\x05top_p\x18\x02 \x01(\x01H\x01R\x04topP\x88\x01\x01\x12\x18\n" +
-	"\x05top_k\x18\x03 \x01(\x05H\x02R\x04topK\x88\x01\x01\x12.\n" +
-	"\x10presence_penalty\x18\x04 \x01(\x01H\x03R\x0fpresencePenalty\x88\x01\x01\x120\n" +
-	"\x11frequency_penalty\x18\x05 \x01(\x01H\x04R\x10frequencyPenalty\x88\x01\x01\x12\x17\n" +
-	"\x04seed\x18\x06 \x01(\x03H\x05R\x04seed\x88\x01\x01\x12B\n" +
+	"\x05top_p\x18\x02 \x01(\x01H\x01R\x04topP\x88\x01\x01\x12\x13\n" +
+	"\x05top_k\x18\x03 \x01(\x05R\x04topK\x12.\n" +
+	"\x10presence_penalty\x18\x04 \x01(\x01H\x02R\x0fpresencePenalty\x88\x01\x01\x120\n" +
+	"\x11frequency_penalty\x18\x05 \x01(\x01H\x03R\x10frequencyPenalty\x88\x01\x01\x12\x17\n" +
+	"\x04seed\x18\x06 \x01(\x03H\x04R\x04seed\x88\x01\x01\x12B\n" +
 	"\n" +
 	"logit_bias\x18\a \x03(\v2#.everhop.v1.Sampling.LogitBiasEntryR\tlogitBias\x1a<\n" +
 	"\x0eLogitBiasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\x0e\n" +
 	"\f_temperatureB\b\n" +
-	"\x06_top_pB\b\n" +
-	"\x06_top_kB\x13\n" +
+	"\x06_top_pB\x13\n" +
 	"\x11_presence_penaltyB\x14\n" +
 	"\x12_frequency_penaltyB\a\n" +
 	"\x05_seed\".\n" +
 	"\x0fLogprobsOptions\x12\x1b\n" +
 	"\ttop_count\x18\x01 \x01(\x05R\btopCount\"*\n" +
 	"\x10ReasoningOptions\x12\x16\n" +
-	"\x06effort\x18\x01 \x01(\tR\x06effort\"\x9c\x01\n" +
-	"\x0eResponseFormat\x12?\n" +
-	"\vjson_object\x18\x01 \x01(\v2\x1c.everhop.v1.JsonObjectFormatH\x00R\n" +
-	"jsonObject\x12?\n" +
-	"\vjson_schema\x18\x02 \x01(\v2\x1c.everhop.v1.JsonSchemaFormatH\x00R\n" +
-	"jsonSchemaB\b\n" +
-	"\x06format\"\x12\n" +
+	"\x06effort\x18\x01 \x01(\tR\x06effort\"\x12\n" +
 	"\x10JsonObjectFormat\"\x91\x01\n" +
 	"\x10JsonSchemaFormat\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
@@ -1505,15 +1392,17 @@ const file_everhop_v1_prompt_proto_rawDesc = "" +
 	"\aMessage\x12$\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x10.everhop.v1.RoleR\x04role\x12&\n" +
 	"\x05parts\x18\x02 \x03(\v2\x10.everhop.v1.PartR\x05parts\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\x92\x02\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xb1\x02\n" +
 	"\x04Part\x12\x14\n" +
 	"\x04text\x18\x01 \x01(\tH\x00R\x04text\x12)\n" +
-	"\x05media\x18\x02 \x01(\v2\x11.everhop.v1.MediaH\x00R\x05media\x125\n" +
-	"\treasoning\x18\x03 \x01(\v2\x15.everhop.v1.ReasoningH\x00R\treasoning\x123\n" +
+	"\x05media\x18\x02 \x01(\v2\x11.everhop.v1.MediaH\x00R\x05media\x12\x1e\n" +
+	"\treasoning\x18\x03 \x01(\tH\x00R\treasoning\x123\n" +
 	"\ttool_call\x18\x04 \x01(\v2\x14.everhop.v1.ToolCallH\x00R\btoolCall\x129\n" +
 	"\vtool_result\x18\x05 \x01(\v2\x16.everhop.v1.ToolResultH\x00R\n" +
 	"toolResult\x12\x1a\n" +
-	"\arefusal\x18\x06 \x01(\tH\x00R\arefusalB\x06\n" +
+	"\arefusal\x18\x06 \x01(\tH\x00R\arefusal\x12\x1c\n" +
+	"\tsignature\x18\a \x01(\fR\tsignature\x12\x16\n" +
+	"\x06issuer\x18\b \x01(\tR\x06issuerB\x06\n" +
 	"\x04kind\"\xa9\x01\n" +
 	"\x05Media\x12\x14\n" +
 	"\x04data\x18\x01 \x01(\fH\x00R\x04data\x12\x12\n" +
@@ -1524,16 +1413,10 @@ const file_everhop_v1_prompt_proto_rawDesc = "" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x1a\n" +
 	"\bfilename\x18\x06 \x01(\tR\bfilenameB\b\n" +
 	"\x06source\"U\n" +
-	"\tReasoning\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\x12\x16\n" +
-	"\x06issuer\x18\x03 \x01(\tR\x06issuer\"\x8b\x01\n" +
 	"\bToolCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
-	"\x0earguments_json\x18\x03 \x01(\tR\rargumentsJson\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\x12\x16\n" +
-	"\x06issuer\x18\x05 \x01(\tR\x06issuer\"q\n" +
+	"\x0earguments_json\x18\x03 \x01(\tR\rargumentsJson\"q\n" +
 	"\n" +
 	"ToolResult\x12 \n" +
 	"\ftool_call_id\x18\x01 \x01(\tR\n" +
@@ -1581,7 +1464,7 @@ func file_everhop_v1_prompt_proto_rawDescGZIP() []byte {
 }
 
 var file_everhop_v1_prompt_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_everhop_v1_prompt_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_everhop_v1_prompt_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_everhop_v1_prompt_proto_goTypes = []any{
 	(Role)(0),                // 0: everhop.v1.Role
 	(ToolMode)(0),            // 1: everhop.v1.ToolMode
@@ -1589,47 +1472,43 @@ var file_everhop_v1_prompt_proto_goTypes = []any{
 	(*Sampling)(nil),         // 3: everhop.v1.Sampling
 	(*LogprobsOptions)(nil),  // 4: everhop.v1.LogprobsOptions
 	(*ReasoningOptions)(nil), // 5: everhop.v1.ReasoningOptions
-	(*ResponseFormat)(nil),   // 6: everhop.v1.ResponseFormat
-	(*JsonObjectFormat)(nil), // 7: everhop.v1.JsonObjectFormat
-	(*JsonSchemaFormat)(nil), // 8: everhop.v1.JsonSchemaFormat
-	(*Message)(nil),          // 9: everhop.v1.Message
-	(*Part)(nil),             // 10: everhop.v1.Part
-	(*Media)(nil),            // 11: everhop.v1.Media
-	(*Reasoning)(nil),        // 12: everhop.v1.Reasoning
-	(*ToolCall)(nil),         // 13: everhop.v1.ToolCall
-	(*ToolResult)(nil),       // 14: everhop.v1.ToolResult
-	(*Tool)(nil),             // 15: everhop.v1.Tool
-	(*FunctionTool)(nil),     // 16: everhop.v1.FunctionTool
-	(*ToolChoice)(nil),       // 17: everhop.v1.ToolChoice
-	nil,                      // 18: everhop.v1.Prompt.ExtensionJsonEntry
-	nil,                      // 19: everhop.v1.Sampling.LogitBiasEntry
+	(*JsonObjectFormat)(nil), // 6: everhop.v1.JsonObjectFormat
+	(*JsonSchemaFormat)(nil), // 7: everhop.v1.JsonSchemaFormat
+	(*Message)(nil),          // 8: everhop.v1.Message
+	(*Part)(nil),             // 9: everhop.v1.Part
+	(*Media)(nil),            // 10: everhop.v1.Media
+	(*ToolCall)(nil),         // 11: everhop.v1.ToolCall
+	(*ToolResult)(nil),       // 12: everhop.v1.ToolResult
+	(*Tool)(nil),             // 13: everhop.v1.Tool
+	(*FunctionTool)(nil),     // 14: everhop.v1.FunctionTool
+	(*ToolChoice)(nil),       // 15: everhop.v1.ToolChoice
+	nil,                      // 16: everhop.v1.Prompt.ExtensionJsonEntry
+	nil,                      // 17: everhop.v1.Sampling.LogitBiasEntry
 }
 var file_everhop_v1_prompt_proto_depIdxs = []int32{
-	9,  // 0: everhop.v1.Prompt.messages:type_name -> everhop.v1.Message
-	15, // 1: everhop.v1.Prompt.tools:type_name -> everhop.v1.Tool
-	17, // 2: everhop.v1.Prompt.tool_choice:type_name -> everhop.v1.ToolChoice
+	8,  // 0: everhop.v1.Prompt.messages:type_name -> everhop.v1.Message
+	13, // 1: everhop.v1.Prompt.tools:type_name -> everhop.v1.Tool
+	15, // 2: everhop.v1.Prompt.tool_choice:type_name -> everhop.v1.ToolChoice
 	3,  // 3: everhop.v1.Prompt.sampling:type_name -> everhop.v1.Sampling
-	6,  // 4: everhop.v1.Prompt.response_format:type_name -> everhop.v1.ResponseFormat
-	4,  // 5: everhop.v1.Prompt.logprobs:type_name -> everhop.v1.LogprobsOptions
-	5,  // 6: everhop.v1.Prompt.reasoning:type_name -> everhop.v1.ReasoningOptions
-	18, // 7: everhop.v1.Prompt.extension_json:type_name -> everhop.v1.Prompt.ExtensionJsonEntry
-	19, // 8: everhop.v1.Sampling.logit_bias:type_name -> everhop.v1.Sampling.LogitBiasEntry
-	7,  // 9: everhop.v1.ResponseFormat.json_object:type_name -> everhop.v1.JsonObjectFormat
-	8,  // 10: everhop.v1.ResponseFormat.json_schema:type_name -> everhop.v1.JsonSchemaFormat
-	0,  // 11: everhop.v1.Message.role:type_name -> everhop.v1.Role
-	10, // 12: everhop.v1.Message.parts:type_name -> everhop.v1.Part
-	11, // 13: everhop.v1.Part.media:type_name -> everhop.v1.Media
-	12, // 14: everhop.v1.Part.reasoning:type_name -> everhop.v1.Reasoning
-	13, // 15: everhop.v1.Part.tool_call:type_name -> everhop.v1.ToolCall
-	14, // 16: everhop.v1.Part.tool_result:type_name -> everhop.v1.ToolResult
-	10, // 17: everhop.v1.ToolResult.parts:type_name -> everhop.v1.Part
-	16, // 18: everhop.v1.Tool.function:type_name -> everhop.v1.FunctionTool
-	1,  // 19: everhop.v1.ToolChoice.mode:type_name -> everhop.v1.ToolMode
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	6,  // 4: everhop.v1.Prompt.json_object:type_name -> everhop.v1.JsonObjectFormat
+	7,  // 5: everhop.v1.Prompt.json_schema:type_name -> everhop.v1.JsonSchemaFormat
+	4,  // 6: everhop.v1.Prompt.logprobs:type_name -> everhop.v1.LogprobsOptions
+	5,  // 7: everhop.v1.Prompt.reasoning:type_name -> everhop.v1.ReasoningOptions
+	16, // 8: everhop.v1.Prompt.extension_json:type_name -> everhop.v1.Prompt.ExtensionJsonEntry
+	17, // 9: everhop.v1.Sampling.logit_bias:type_name -> everhop.v1.Sampling.LogitBiasEntry
+	0,  // 10: everhop.v1.Message.role:type_name -> everhop.v1.Role
+	9,  // 11: everhop.v1.Message.parts:type_name -> everhop.v1.Part
+	10, // 12: everhop.v1.Part.media:type_name -> everhop.v1.Media
+	11, // 13: everhop.v1.Part.tool_call:type_name -> everhop.v1.ToolCall
+	12, // 14: everhop.v1.Part.tool_result:type_name -> everhop.v1.ToolResult
+	9,  // 15: everhop.v1.ToolResult.parts:type_name -> everhop.v1.Part
+	14, // 16: everhop.v1.Tool.function:type_name -> everhop.v1.FunctionTool
+	1,  // 17: everhop.v1.ToolChoice.mode:type_name -> everhop.v1.ToolMode
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_everhop_v1_prompt_proto_init() }
@@ -1637,14 +1516,13 @@ func file_everhop_v1_prompt_proto_init() {
 	if File_everhop_v1_prompt_proto != nil {
 		return
 	}
-	file_everhop_v1_prompt_proto_msgTypes[0].OneofWrappers = []any{}
-	file_everhop_v1_prompt_proto_msgTypes[1].OneofWrappers = []any{}
-	file_everhop_v1_prompt_proto_msgTypes[4].OneofWrappers = []any{
-		(*ResponseFormat_JsonObject)(nil),
-		(*ResponseFormat_JsonSchema)(nil),
+	file_everhop_v1_prompt_proto_msgTypes[0].OneofWrappers = []any{
+		(*Prompt_JsonObject)(nil),
+		(*Prompt_JsonSchema)(nil),
 	}
-	file_everhop_v1_prompt_proto_msgTypes[6].OneofWrappers = []any{}
-	file_everhop_v1_prompt_proto_msgTypes[8].OneofWrappers = []any{
+	file_everhop_v1_prompt_proto_msgTypes[1].OneofWrappers = []any{}
+	file_everhop_v1_prompt_proto_msgTypes[5].OneofWrappers = []any{}
+	file_everhop_v1_prompt_proto_msgTypes[7].OneofWrappers = []any{
 		(*Part_Text)(nil),
 		(*Part_Media)(nil),
 		(*Part_Reasoning)(nil),
@@ -1652,23 +1530,23 @@ func file_everhop_v1_prompt_proto_init() {
 		(*Part_ToolResult)(nil),
 		(*Part_Refusal)(nil),
 	}
-	file_everhop_v1_prompt_proto_msgTypes[9].OneofWrappers = []any{
+	file_everhop_v1_prompt_proto_msgTypes[8].OneofWrappers = []any{
 		(*Media_Data)(nil),
 		(*Media_Url)(nil),
 		(*Media_FileId)(nil),
 	}
-	file_everhop_v1_prompt_proto_msgTypes[13].OneofWrappers = []any{
+	file_everhop_v1_prompt_proto_msgTypes[11].OneofWrappers = []any{
 		(*Tool_Function)(nil),
 	}
-	file_everhop_v1_prompt_proto_msgTypes[14].OneofWrappers = []any{}
-	file_everhop_v1_prompt_proto_msgTypes[15].OneofWrappers = []any{}
+	file_everhop_v1_prompt_proto_msgTypes[12].OneofWrappers = []any{}
+	file_everhop_v1_prompt_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_everhop_v1_prompt_proto_rawDesc), len(file_everhop_v1_prompt_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,28 +23,28 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// AttemptOutcome is how an attempt ended. Every outcome but OK names who is to blame and so what the gateway did next.
+// AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come.
 type AttemptOutcome int32
 
 const (
-	// Still running.
+	// Not said, or not known to this version.
 	AttemptOutcome_ATTEMPT_OUTCOME_UNSPECIFIED AttemptOutcome = 0
 	// Answered.
 	AttemptOutcome_ATTEMPT_OUTCOME_OK AttemptOutcome = 1
-	// The request itself was refused.
-	AttemptOutcome_ATTEMPT_OUTCOME_CALLER AttemptOutcome = 2
+	// The request itself was refused: no other endpoint was tried.
+	AttemptOutcome_ATTEMPT_OUTCOME_REQUEST_REFUSED AttemptOutcome = 2
 	// The model is not served there.
-	AttemptOutcome_ATTEMPT_OUTCOME_MODEL AttemptOutcome = 3
+	AttemptOutcome_ATTEMPT_OUTCOME_MODEL_UNAVAILABLE AttemptOutcome = 3
 	// The key was refused.
-	AttemptOutcome_ATTEMPT_OUTCOME_AUTH AttemptOutcome = 4
+	AttemptOutcome_ATTEMPT_OUTCOME_KEY_REFUSED AttemptOutcome = 4
 	// The account's balance or quota is spent.
-	AttemptOutcome_ATTEMPT_OUTCOME_QUOTA AttemptOutcome = 5
+	AttemptOutcome_ATTEMPT_OUTCOME_QUOTA_EXHAUSTED AttemptOutcome = 5
 	// Too many requests.
-	AttemptOutcome_ATTEMPT_OUTCOME_RATE AttemptOutcome = 6
+	AttemptOutcome_ATTEMPT_OUTCOME_RATE_LIMITED AttemptOutcome = 6
 	// The provider is overloaded.
-	AttemptOutcome_ATTEMPT_OUTCOME_OVERLOAD AttemptOutcome = 7
+	AttemptOutcome_ATTEMPT_OUTCOME_OVERLOADED AttemptOutcome = 7
 	// A fault that may pass: errors, resets, timeouts, nonsense.
-	AttemptOutcome_ATTEMPT_OUTCOME_TRANSIENT AttemptOutcome = 8
+	AttemptOutcome_ATTEMPT_OUTCOME_TRANSIENT_FAULT AttemptOutcome = 8
 	// The caller left or its deadline passed.
 	AttemptOutcome_ATTEMPT_OUTCOME_CALLER_GONE AttemptOutcome = 10
 	// The endpoint seems wrongly configured.
@@ -56,28 +56,28 @@ var (
 	AttemptOutcome_name = map[int32]string{
 		0:  "ATTEMPT_OUTCOME_UNSPECIFIED",
 		1:  "ATTEMPT_OUTCOME_OK",
-		2:  "ATTEMPT_OUTCOME_CALLER",
-		3:  "ATTEMPT_OUTCOME_MODEL",
-		4:  "ATTEMPT_OUTCOME_AUTH",
-		5:  "ATTEMPT_OUTCOME_QUOTA",
-		6:  "ATTEMPT_OUTCOME_RATE",
-		7:  "ATTEMPT_OUTCOME_OVERLOAD",
-		8:  "ATTEMPT_OUTCOME_TRANSIENT",
+		2:  "ATTEMPT_OUTCOME_REQUEST_REFUSED",
+		3:  "ATTEMPT_OUTCOME_MODEL_UNAVAILABLE",
+		4:  "ATTEMPT_OUTCOME_KEY_REFUSED",
+		5:  "ATTEMPT_OUTCOME_QUOTA_EXHAUSTED",
+		6:  "ATTEMPT_OUTCOME_RATE_LIMITED",
+		7:  "ATTEMPT_OUTCOME_OVERLOADED",
+		8:  "ATTEMPT_OUTCOME_TRANSIENT_FAULT",
 		10: "ATTEMPT_OUTCOME_CALLER_GONE",
 		12: "ATTEMPT_OUTCOME_MISCONFIGURED",
 	}
 	AttemptOutcome_value = map[string]int32{
-		"ATTEMPT_OUTCOME_UNSPECIFIED":   0,
-		"ATTEMPT_OUTCOME_OK":            1,
-		"ATTEMPT_OUTCOME_CALLER":        2,
-		"ATTEMPT_OUTCOME_MODEL":         3,
-		"ATTEMPT_OUTCOME_AUTH":          4,
-		"ATTEMPT_OUTCOME_QUOTA":         5,
-		"ATTEMPT_OUTCOME_RATE":          6,
-		"ATTEMPT_OUTCOME_OVERLOAD":      7,
-		"ATTEMPT_OUTCOME_TRANSIENT":     8,
-		"ATTEMPT_OUTCOME_CALLER_GONE":   10,
-		"ATTEMPT_OUTCOME_MISCONFIGURED": 12,
+		"ATTEMPT_OUTCOME_UNSPECIFIED":       0,
+		"ATTEMPT_OUTCOME_OK":                1,
+		"ATTEMPT_OUTCOME_REQUEST_REFUSED":   2,
+		"ATTEMPT_OUTCOME_MODEL_UNAVAILABLE": 3,
+		"ATTEMPT_OUTCOME_KEY_REFUSED":       4,
+		"ATTEMPT_OUTCOME_QUOTA_EXHAUSTED":   5,
+		"ATTEMPT_OUTCOME_RATE_LIMITED":      6,
+		"ATTEMPT_OUTCOME_OVERLOADED":        7,
+		"ATTEMPT_OUTCOME_TRANSIENT_FAULT":   8,
+		"ATTEMPT_OUTCOME_CALLER_GONE":       10,
+		"ATTEMPT_OUTCOME_MISCONFIGURED":     12,
 	}
 )
 
@@ -108,7 +108,8 @@ func (AttemptOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_everhop_v1_route_trail_proto_rawDescGZIP(), []int{0}
 }
 
-// SkipReason is why a candidate was passed over. Readers treat values that they do not know as unspecified.
+// SkipReason is why an endpoint was passed over. Numbers left free belong to reasons to come; readers treat values that they do
+// not know as unspecified.
 type SkipReason int32
 
 const (
@@ -175,11 +176,11 @@ type RouteTrail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Upstream calls in the order they began.
 	Attempts []*Attempt `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
-	// Candidates passed over, each with its reason.
+	// Endpoints passed over, each with its reason, in order; `before_attempt` tells where they stand among the attempts.
 	Skips []*Skip `protobuf:"bytes,2,rep,name=skips,proto3" json:"skips,omitempty"`
 	// Public name of the model that was asked for.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// The policy that ordered the candidates: `ordered` by priority and then as configured, or `pinned` by the caller's own list.
+	// The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`.
 	Policy string `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
 	// W3C trace id, 32 hex digits.
 	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
@@ -451,14 +452,14 @@ func (x *Attempt) GetHint() string {
 	return ""
 }
 
-// Skip is a candidate that was passed over.
+// Skip is an endpoint that was passed over.
 type Skip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The endpoint: `provider/upstream model`.
 	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// Why.
 	Reason SkipReason `protobuf:"varint,2,opt,name=reason,proto3,enum=everhop.v1.SkipReason" json:"reason,omitempty"`
-	// Index of the attempt that was chosen past it; one more than the last where none was.
+	// The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one.
 	BeforeAttempt int32 `protobuf:"varint,4,opt,name=before_attempt,json=beforeAttempt,proto3" json:"before_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -553,17 +554,17 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x04Skip\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x12%\n" +
-	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\xd0\x02\n" +
+	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\x86\x03\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12\x1a\n" +
-	"\x16ATTEMPT_OUTCOME_CALLER\x10\x02\x12\x19\n" +
-	"\x15ATTEMPT_OUTCOME_MODEL\x10\x03\x12\x18\n" +
-	"\x14ATTEMPT_OUTCOME_AUTH\x10\x04\x12\x19\n" +
-	"\x15ATTEMPT_OUTCOME_QUOTA\x10\x05\x12\x18\n" +
-	"\x14ATTEMPT_OUTCOME_RATE\x10\x06\x12\x1c\n" +
-	"\x18ATTEMPT_OUTCOME_OVERLOAD\x10\a\x12\x1d\n" +
-	"\x19ATTEMPT_OUTCOME_TRANSIENT\x10\b\x12\x1f\n" +
+	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12#\n" +
+	"\x1fATTEMPT_OUTCOME_REQUEST_REFUSED\x10\x02\x12%\n" +
+	"!ATTEMPT_OUTCOME_MODEL_UNAVAILABLE\x10\x03\x12\x1f\n" +
+	"\x1bATTEMPT_OUTCOME_KEY_REFUSED\x10\x04\x12#\n" +
+	"\x1fATTEMPT_OUTCOME_QUOTA_EXHAUSTED\x10\x05\x12 \n" +
+	"\x1cATTEMPT_OUTCOME_RATE_LIMITED\x10\x06\x12\x1e\n" +
+	"\x1aATTEMPT_OUTCOME_OVERLOADED\x10\a\x12#\n" +
+	"\x1fATTEMPT_OUTCOME_TRANSIENT_FAULT\x10\b\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_CALLER_GONE\x10\n" +
 	"\x12!\n" +
 	"\x1dATTEMPT_OUTCOME_MISCONFIGURED\x10\f*\x9c\x01\n" +

@@ -156,7 +156,9 @@ class ChatOptions(_message.Message):
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """Upper bound for the whole call. Range: > 0, clamped to 1 h. Absent: the server's limit."""
+        """Upper bound for the whole call, beside the call's own deadline: the sooner counts. Range: > 0, clamped to 1 h. Absent: the
+        server's limit.
+        """
 
     def __init__(
         self,

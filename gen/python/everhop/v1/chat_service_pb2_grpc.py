@@ -32,15 +32,21 @@ class ChatServiceStub:
     caller sees nothing of it but a longer RouteTrail. Both methods fail with the same statuses. Each carries a
     `google.rpc.ErrorInfo` of domain `everhop` whose reason is stable, and, once routing has begun, the RouteTrail:
 
-    INVALID_ARGUMENT     the prompt or the options are wrong (`google.rpc.BadRequest` names each field), or the prompt is too long
-    FAILED_PRECONDITION  the provider refused the content
-    UNAUTHENTICATED      no key, or a wrong one
-    PERMISSION_DENIED    the key may not do this
-    NOT_FOUND            no such model, or not for this caller
-    RESOURCE_EXHAUSTED   every provider was out of rate or quota (`google.rpc.RetryInfo` tells when to come back), or the message is too large
-    UNAVAILABLE          every attempt failed (ALL_PROVIDERS_FAILED), or nothing could be tried (SERVICE_UNAVAILABLE)
-    DEADLINE_EXCEEDED    the caller's deadline or `options.timeout` passed
-    INTERNAL             a bug of the gateway
+    INVALID_ARGUMENT     INVALID_REQUEST          the prompt or the options are wrong; `google.rpc.BadRequest` names each field
+    REFUSED_BY_PROVIDER      the provider found the request wrong
+    CONTEXT_LENGTH_EXCEEDED  the prompt is too long for the model
+    FAILED_PRECONDITION  CONTENT_FILTERED         the provider refused the content
+    UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
+    NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
+    RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+    UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
+    SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
+    SHUTTING_DOWN            this gateway is stopping
+    STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
+    blindly would say the beginning twice
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
+    CANCELLED            CANCELED                 the caller left
+    INTERNAL             INTERNAL                 a bug of the gateway
     """
 
     def __init__(self, channel):
@@ -68,15 +74,21 @@ class ChatServiceServicer:
     caller sees nothing of it but a longer RouteTrail. Both methods fail with the same statuses. Each carries a
     `google.rpc.ErrorInfo` of domain `everhop` whose reason is stable, and, once routing has begun, the RouteTrail:
 
-    INVALID_ARGUMENT     the prompt or the options are wrong (`google.rpc.BadRequest` names each field), or the prompt is too long
-    FAILED_PRECONDITION  the provider refused the content
-    UNAUTHENTICATED      no key, or a wrong one
-    PERMISSION_DENIED    the key may not do this
-    NOT_FOUND            no such model, or not for this caller
-    RESOURCE_EXHAUSTED   every provider was out of rate or quota (`google.rpc.RetryInfo` tells when to come back), or the message is too large
-    UNAVAILABLE          every attempt failed (ALL_PROVIDERS_FAILED), or nothing could be tried (SERVICE_UNAVAILABLE)
-    DEADLINE_EXCEEDED    the caller's deadline or `options.timeout` passed
-    INTERNAL             a bug of the gateway
+    INVALID_ARGUMENT     INVALID_REQUEST          the prompt or the options are wrong; `google.rpc.BadRequest` names each field
+    REFUSED_BY_PROVIDER      the provider found the request wrong
+    CONTEXT_LENGTH_EXCEEDED  the prompt is too long for the model
+    FAILED_PRECONDITION  CONTENT_FILTERED         the provider refused the content
+    UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
+    NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
+    RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+    UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
+    SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
+    SHUTTING_DOWN            this gateway is stopping
+    STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
+    blindly would say the beginning twice
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
+    CANCELLED            CANCELED                 the caller left
+    INTERNAL             INTERNAL                 a bug of the gateway
     """
 
     def CompleteChat(self, request, context):
@@ -122,15 +134,21 @@ class ChatService:
     caller sees nothing of it but a longer RouteTrail. Both methods fail with the same statuses. Each carries a
     `google.rpc.ErrorInfo` of domain `everhop` whose reason is stable, and, once routing has begun, the RouteTrail:
 
-    INVALID_ARGUMENT     the prompt or the options are wrong (`google.rpc.BadRequest` names each field), or the prompt is too long
-    FAILED_PRECONDITION  the provider refused the content
-    UNAUTHENTICATED      no key, or a wrong one
-    PERMISSION_DENIED    the key may not do this
-    NOT_FOUND            no such model, or not for this caller
-    RESOURCE_EXHAUSTED   every provider was out of rate or quota (`google.rpc.RetryInfo` tells when to come back), or the message is too large
-    UNAVAILABLE          every attempt failed (ALL_PROVIDERS_FAILED), or nothing could be tried (SERVICE_UNAVAILABLE)
-    DEADLINE_EXCEEDED    the caller's deadline or `options.timeout` passed
-    INTERNAL             a bug of the gateway
+    INVALID_ARGUMENT     INVALID_REQUEST          the prompt or the options are wrong; `google.rpc.BadRequest` names each field
+    REFUSED_BY_PROVIDER      the provider found the request wrong
+    CONTEXT_LENGTH_EXCEEDED  the prompt is too long for the model
+    FAILED_PRECONDITION  CONTENT_FILTERED         the provider refused the content
+    UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
+    NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
+    RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+    UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
+    SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
+    SHUTTING_DOWN            this gateway is stopping
+    STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
+    blindly would say the beginning twice
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
+    CANCELLED            CANCELED                 the caller left
+    INTERNAL             INTERNAL                 a bug of the gateway
     """
 
     @staticmethod

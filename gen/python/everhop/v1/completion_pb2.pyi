@@ -169,11 +169,13 @@ class Candidate(_message.Message):
     """Why it ended in the provider's own word."""
     @_builtins.property
     def message(self) -> _prompt_pb2.Message:
-        """What was said, in order; `role` is ROLE_ASSISTANT."""
+        """What was said, in order; `role` is ROLE_ASSISTANT. The answer's text is the text of its text parts; a reasoning part may stand
+        before them.
+        """
 
     @_builtins.property
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
-        """Log probabilities of the text's tokens, when asked for."""
+        """Log probabilities of the tokens of text and refusals, in order, when asked for."""
 
     @_builtins.property
     def extension_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -206,7 +208,7 @@ class TokenLogprob(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     TOKEN_BYTES_FIELD_NUMBER: _builtins.int
     LOGPROB_FIELD_NUMBER: _builtins.int
-    TOP_FIELD_NUMBER: _builtins.int
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The token's text; U+FFFD where its bytes are no text by themselves."""
     token_bytes: _builtins.bytes
@@ -214,8 +216,8 @@ class TokenLogprob(_message.Message):
     logprob: _builtins.float
     """Natural logarithm of its probability."""
     @_builtins.property
-    def top(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenAlternative]:
-        """The most probable tokens at this position, best first."""
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenAlternative]:
+        """The most probable tokens at this position, best first; the chosen one may be among them."""
 
     def __init__(
         self,
@@ -223,11 +225,11 @@ class TokenLogprob(_message.Message):
         token: _builtins.str = ...,
         token_bytes: _builtins.bytes = ...,
         logprob: _builtins.float = ...,
-        top: _abc.Iterable[Global___TokenAlternative] | None = ...,
+        alternatives: _abc.Iterable[Global___TokenAlternative] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes", "top", b"top"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "logprob", b"logprob", "token", b"token", "token_bytes", b"token_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,10 +271,12 @@ class CompletionEvent(_message.Message):
 
     A stream is: `start`; for each (candidate, part) one `part_start`, any number of `part_delta`, one `part_end`, those of
     different parts interleaved in any way; after a candidate's last part its `candidate_end`; when all candidates have ended, `end`.
-    `start` comes with the first content, not before. A stream that does not reach `end` has failed and carries an RPC status.
+    Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
+    A stream that does not reach `end` has failed and carries an RPC status.
 
-    The law: folding the events gives the Completion that CompleteChat would have answered. The trail is outside of the law.
-    Events and parts of a kind that a reader does not know are passed over.
+    The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
+    part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+    outside of the law. Events and parts of a kind that a reader does not know are passed over.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -378,7 +382,7 @@ class PartStart(_message.Message):
     """The part's position in the candidate's message, from 0."""
     @_builtins.property
     def head(self) -> _prompt_pb2.Part:
-        """What the part begins as; its texts are still empty. For a tool call, `id` and `name` stand here whole."""
+        """What the part begins as; its texts are still empty. A tool call's `id` and `name` and a part's `issuer` stand here whole."""
 
     def __init__(
         self,
@@ -415,7 +419,7 @@ class PartDelta(_message.Message):
     text: _builtins.str
     """To a text."""
     reasoning: _builtins.str
-    """To a reasoning's text."""
+    """To a reasoning."""
     refusal: _builtins.str
     """To a refusal."""
     arguments_json: _builtins.str
@@ -459,7 +463,7 @@ class PartEnd(_message.Message):
     part_index: _builtins.int
     """The part's position."""
     signature: _builtins.bytes
-    """The vendor's signature over the part, for reasoning and tool calls."""
+    """As Part.signature: vendors send it last. Empty: none."""
     def __init__(
         self,
         *,
@@ -566,7 +570,7 @@ class CompletionEnd(_message.Message):
 
     @_builtins.property
     def trail(self) -> _route_trail_pb2.RouteTrail:
-        """As CompleteChatResponse.trail."""
+        """As CompleteChatResponse.trail; no attempt in it is still running. Absent when the caller is configured to see none."""
 
     @_builtins.property
     def extension_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -112,7 +112,8 @@ class Prompt(_message.Message):
     SAMPLING_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     STOP_SEQUENCES_FIELD_NUMBER: _builtins.int
-    RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
+    JSON_OBJECT_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     CANDIDATE_COUNT_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
@@ -120,9 +121,9 @@ class Prompt(_message.Message):
     model: _builtins.str
     """Public model name, or `provider:model`. Empty: the default model."""
     max_output_tokens: _builtins.int
-    """Most tokens to produce per candidate, reasoning included. Range: >= 1. Unset: the provider's default."""
+    """Most tokens to produce per candidate, reasoning included. 0: the provider's default."""
     candidate_count: _builtins.int
-    """Number of alternative answers. Range: 1 to 128. Unset: 1."""
+    """Number of alternative answers. Range: 0 to 128. 0: one."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation, oldest first. At least one."""
@@ -144,8 +145,12 @@ class Prompt(_message.Message):
         """Texts that end a candidate when produced; not part of the answer. At most 4."""
 
     @_builtins.property
-    def response_format(self) -> Global___ResponseFormat:
-        """Shape of the answer's text. Absent: free text."""
+    def json_object(self) -> Global___JsonObjectFormat:
+        """Any JSON object."""
+
+    @_builtins.property
+    def json_schema(self) -> Global___JsonSchemaFormat:
+        """JSON that satisfies a schema."""
 
     @_builtins.property
     def logprobs(self) -> Global___LogprobsOptions:
@@ -167,26 +172,22 @@ class Prompt(_message.Message):
         tools: _abc.Iterable[Global___Tool] | None = ...,
         tool_choice: Global___ToolChoice | None = ...,
         sampling: Global___Sampling | None = ...,
-        max_output_tokens: _builtins.int | None = ...,
+        max_output_tokens: _builtins.int = ...,
         stop_sequences: _abc.Iterable[_builtins.str] | None = ...,
-        response_format: Global___ResponseFormat | None = ...,
-        candidate_count: _builtins.int | None = ...,
+        json_object: Global___JsonObjectFormat | None = ...,
+        json_schema: Global___JsonSchemaFormat | None = ...,
+        candidate_count: _builtins.int = ...,
         logprobs: Global___LogprobsOptions | None = ...,
         reasoning: Global___ReasoningOptions | None = ...,
         extension_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidate_count", b"_candidate_count", "_max_output_tokens", b"_max_output_tokens", "candidate_count", b"candidate_count", "logprobs", b"logprobs", "max_output_tokens", b"max_output_tokens", "reasoning", b"reasoning", "response_format", b"response_format", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["json_object", b"json_object", "json_schema", b"json_schema", "logprobs", b"logprobs", "reasoning", b"reasoning", "response_format", b"response_format", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidate_count", b"_candidate_count", "_max_output_tokens", b"_max_output_tokens", "candidate_count", b"candidate_count", "extension_json", b"extension_json", "logprobs", b"logprobs", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "model", b"model", "reasoning", b"reasoning", "response_format", b"response_format", "sampling", b"sampling", "stop_sequences", b"stop_sequences", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "extension_json", b"extension_json", "json_object", b"json_object", "json_schema", b"json_schema", "logprobs", b"logprobs", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "model", b"model", "reasoning", b"reasoning", "response_format", b"response_format", "sampling", b"sampling", "stop_sequences", b"stop_sequences", "tool_choice", b"tool_choice", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__candidate_count: _TypeAlias = _typing.Literal["candidate_count"]  # noqa: Y015
-    _WhichOneofArgType__candidate_count: _TypeAlias = _typing.Literal["_candidate_count", b"_candidate_count"]  # noqa: Y015
-    _WhichOneofReturnType__max_output_tokens: _TypeAlias = _typing.Literal["max_output_tokens"]  # noqa: Y015
-    _WhichOneofArgType__max_output_tokens: _TypeAlias = _typing.Literal["_max_output_tokens", b"_max_output_tokens"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__candidate_count) -> _WhichOneofReturnType__candidate_count | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_output_tokens) -> _WhichOneofReturnType__max_output_tokens | None: ...
+    _WhichOneofReturnType_response_format: _TypeAlias = _typing.Literal["json_object", "json_schema"]  # noqa: Y015
+    _WhichOneofArgType_response_format: _TypeAlias = _typing.Literal["response_format", b"response_format"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_response_format) -> _WhichOneofReturnType_response_format | None: ...
 
 Global___Prompt: _TypeAlias = Prompt  # noqa: Y015
 
@@ -228,7 +229,7 @@ class Sampling(_message.Message):
     top_p: _builtins.float
     """Nucleus: only the most probable tokens of this total mass. Range: 0 to 1."""
     top_k: _builtins.int
-    """Only the k most probable tokens. Range: >= 1. Not every provider has it."""
+    """Only the k most probable tokens. Not every provider has it. 0: the provider's default."""
     presence_penalty: _builtins.float
     """Penalty for tokens that occurred at all. Range: -2 to 2."""
     frequency_penalty: _builtins.float
@@ -244,15 +245,15 @@ class Sampling(_message.Message):
         *,
         temperature: _builtins.float | None = ...,
         top_p: _builtins.float | None = ...,
-        top_k: _builtins.int | None = ...,
+        top_k: _builtins.int = ...,
         presence_penalty: _builtins.float | None = ...,
         frequency_penalty: _builtins.float | None = ...,
         seed: _builtins.int | None = ...,
         logit_bias: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "logit_bias", b"logit_bias", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "frequency_penalty", b"frequency_penalty", "logit_bias", b"logit_bias", "presence_penalty", b"presence_penalty", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
     _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
@@ -262,8 +263,6 @@ class Sampling(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
-    _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
-    _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
     @_typing.overload
@@ -274,8 +273,6 @@ class Sampling(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
 
@@ -324,38 +321,6 @@ class ReasoningOptions(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReasoningOptions: _TypeAlias = ReasoningOptions  # noqa: Y015
-
-@_typing.final
-class ResponseFormat(_message.Message):
-    """ResponseFormat fixes the shape of the answer's text."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    JSON_OBJECT_FIELD_NUMBER: _builtins.int
-    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def json_object(self) -> Global___JsonObjectFormat:
-        """Any JSON object."""
-
-    @_builtins.property
-    def json_schema(self) -> Global___JsonSchemaFormat:
-        """JSON that satisfies a schema."""
-
-    def __init__(
-        self,
-        *,
-        json_object: Global___JsonObjectFormat | None = ...,
-        json_schema: Global___JsonSchemaFormat | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "json_object", b"json_object", "json_schema", b"json_schema"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "json_object", b"json_object", "json_schema", b"json_schema"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_format: _TypeAlias = _typing.Literal["json_object", "json_schema"]  # noqa: Y015
-    _WhichOneofArgType_format: _TypeAlias = _typing.Literal["format", b"format"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_format) -> _WhichOneofReturnType_format | None: ...
-
-Global___ResponseFormat: _TypeAlias = ResponseFormat  # noqa: Y015
 
 @_typing.final
 class JsonObjectFormat(_message.Message):
@@ -425,7 +390,9 @@ class Message(_message.Message):
     """Name of the speaker, to tell apart several of one role. Optional."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
-        """What is said, in order."""
+        """What is said, in order. A system message holds texts; a user's texts and media; an assistant's texts, reasoning, tool calls
+        and refusals; a tool's only tool results, one for each call.
+        """
 
     def __init__(
         self,
@@ -454,17 +421,21 @@ class Part(_message.Message):
     TOOL_CALL_FIELD_NUMBER: _builtins.int
     TOOL_RESULT_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Plain text."""
+    reasoning: _builtins.str
+    """The model's thinking or its summary, as far as the vendor shows it."""
     refusal: _builtins.str
     """The model declines, in its own words."""
+    signature: _builtins.bytes
+    """Opaque proof of the vendor that the part is its own. Hand it back unchanged with the part; it is dropped toward other vendors."""
+    issuer: _builtins.str
+    """Who issued the part and its signature: a provider kind. Set on reasoning and on whatever is signed."""
     @_builtins.property
     def media(self) -> Global___Media:
         """An image, audio or a file."""
-
-    @_builtins.property
-    def reasoning(self) -> Global___Reasoning:
-        """The model's thinking before its answer."""
 
     @_builtins.property
     def tool_call(self) -> Global___ToolCall:
@@ -479,14 +450,16 @@ class Part(_message.Message):
         *,
         text: _builtins.str = ...,
         media: Global___Media | None = ...,
-        reasoning: Global___Reasoning | None = ...,
+        reasoning: _builtins.str = ...,
         tool_call: Global___ToolCall | None = ...,
         tool_result: Global___ToolResult | None = ...,
         refusal: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+        issuer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media", b"media", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "media", b"media", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "kind", b"kind", "media", b"media", "reasoning", b"reasoning", "refusal", b"refusal", "signature", b"signature", "text", b"text", "tool_call", b"tool_call", "tool_result", b"tool_result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["text", "media", "reasoning", "tool_call", "tool_result", "refusal"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
@@ -539,36 +512,6 @@ class Media(_message.Message):
 Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
-class Reasoning(_message.Message):
-    """Reasoning is a model's thinking. Handed back unchanged to the vendor that issued it, dropped toward others."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXT_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
-    ISSUER_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    """The thinking or its summary, as far as the vendor shows it."""
-    signature: _builtins.bytes
-    """Opaque proof of the vendor."""
-    issuer: _builtins.str
-    """Who issued text and signature: a provider kind."""
-    def __init__(
-        self,
-        *,
-        text: _builtins.str = ...,
-        signature: _builtins.bytes = ...,
-        issuer: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "signature", b"signature", "text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Reasoning: _TypeAlias = Reasoning  # noqa: Y015
-
-@_typing.final
 class ToolCall(_message.Message):
     """ToolCall is a model's wish to have a tool run."""
 
@@ -577,30 +520,22 @@ class ToolCall(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
-    ISSUER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Names the call; the result refers to it."""
     name: _builtins.str
     """The function's name."""
     arguments_json: _builtins.str
     """The arguments as the model wrote them: usually a JSON object, but models err."""
-    signature: _builtins.bytes
-    """Opaque proof of the vendor, as in Reasoning."""
-    issuer: _builtins.str
-    """Who issued the signature: a provider kind."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
-        signature: _builtins.bytes = ...,
-        issuer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "id", b"id", "issuer", b"issuer", "name", b"name", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "id", b"id", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -621,7 +556,7 @@ class ToolResult(_message.Message):
     """Whether the tool failed."""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
-        """The answer: text or JSON as text, images where the model reads them."""
+        """The answer: text or JSON as text, and media where the model reads them. No other kinds of part."""
 
     def __init__(
         self,
@@ -712,7 +647,9 @@ class ToolChoice(_message.Message):
     mode: Global___ToolMode.ValueType
     """Whether tools may or must be called."""
     function_name: _builtins.str
-    """With TOOL_MODE_REQUIRED: only this function. Empty: any."""
+    """Set: exactly this function must be called, and `mode` may be left unset; with TOOL_MODE_AUTO or TOOL_MODE_NONE it is
+    INVALID_ARGUMENT. Empty: any.
+    """
     parallel: _builtins.bool
     """Whether several tools may be called in one turn. Unset: the provider's default."""
     def __init__(

@@ -29,22 +29,22 @@ class _AttemptOutcome:
 class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ATTEMPT_OUTCOME_UNSPECIFIED: _AttemptOutcome.ValueType  # 0
-    """Still running."""
+    """Not said, or not known to this version."""
     ATTEMPT_OUTCOME_OK: _AttemptOutcome.ValueType  # 1
     """Answered."""
-    ATTEMPT_OUTCOME_CALLER: _AttemptOutcome.ValueType  # 2
-    """The request itself was refused."""
-    ATTEMPT_OUTCOME_MODEL: _AttemptOutcome.ValueType  # 3
+    ATTEMPT_OUTCOME_REQUEST_REFUSED: _AttemptOutcome.ValueType  # 2
+    """The request itself was refused: no other endpoint was tried."""
+    ATTEMPT_OUTCOME_MODEL_UNAVAILABLE: _AttemptOutcome.ValueType  # 3
     """The model is not served there."""
-    ATTEMPT_OUTCOME_AUTH: _AttemptOutcome.ValueType  # 4
+    ATTEMPT_OUTCOME_KEY_REFUSED: _AttemptOutcome.ValueType  # 4
     """The key was refused."""
-    ATTEMPT_OUTCOME_QUOTA: _AttemptOutcome.ValueType  # 5
+    ATTEMPT_OUTCOME_QUOTA_EXHAUSTED: _AttemptOutcome.ValueType  # 5
     """The account's balance or quota is spent."""
-    ATTEMPT_OUTCOME_RATE: _AttemptOutcome.ValueType  # 6
+    ATTEMPT_OUTCOME_RATE_LIMITED: _AttemptOutcome.ValueType  # 6
     """Too many requests."""
-    ATTEMPT_OUTCOME_OVERLOAD: _AttemptOutcome.ValueType  # 7
+    ATTEMPT_OUTCOME_OVERLOADED: _AttemptOutcome.ValueType  # 7
     """The provider is overloaded."""
-    ATTEMPT_OUTCOME_TRANSIENT: _AttemptOutcome.ValueType  # 8
+    ATTEMPT_OUTCOME_TRANSIENT_FAULT: _AttemptOutcome.ValueType  # 8
     """A fault that may pass: errors, resets, timeouts, nonsense."""
     ATTEMPT_OUTCOME_CALLER_GONE: _AttemptOutcome.ValueType  # 10
     """The caller left or its deadline passed."""
@@ -52,25 +52,25 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """The endpoint seems wrongly configured."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
-    """AttemptOutcome is how an attempt ended. Every outcome but OK names who is to blame and so what the gateway did next."""
+    """AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come."""
 
 ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome.ValueType  # 0
-"""Still running."""
+"""Not said, or not known to this version."""
 ATTEMPT_OUTCOME_OK: AttemptOutcome.ValueType  # 1
 """Answered."""
-ATTEMPT_OUTCOME_CALLER: AttemptOutcome.ValueType  # 2
-"""The request itself was refused."""
-ATTEMPT_OUTCOME_MODEL: AttemptOutcome.ValueType  # 3
+ATTEMPT_OUTCOME_REQUEST_REFUSED: AttemptOutcome.ValueType  # 2
+"""The request itself was refused: no other endpoint was tried."""
+ATTEMPT_OUTCOME_MODEL_UNAVAILABLE: AttemptOutcome.ValueType  # 3
 """The model is not served there."""
-ATTEMPT_OUTCOME_AUTH: AttemptOutcome.ValueType  # 4
+ATTEMPT_OUTCOME_KEY_REFUSED: AttemptOutcome.ValueType  # 4
 """The key was refused."""
-ATTEMPT_OUTCOME_QUOTA: AttemptOutcome.ValueType  # 5
+ATTEMPT_OUTCOME_QUOTA_EXHAUSTED: AttemptOutcome.ValueType  # 5
 """The account's balance or quota is spent."""
-ATTEMPT_OUTCOME_RATE: AttemptOutcome.ValueType  # 6
+ATTEMPT_OUTCOME_RATE_LIMITED: AttemptOutcome.ValueType  # 6
 """Too many requests."""
-ATTEMPT_OUTCOME_OVERLOAD: AttemptOutcome.ValueType  # 7
+ATTEMPT_OUTCOME_OVERLOADED: AttemptOutcome.ValueType  # 7
 """The provider is overloaded."""
-ATTEMPT_OUTCOME_TRANSIENT: AttemptOutcome.ValueType  # 8
+ATTEMPT_OUTCOME_TRANSIENT_FAULT: AttemptOutcome.ValueType  # 8
 """A fault that may pass: errors, resets, timeouts, nonsense."""
 ATTEMPT_OUTCOME_CALLER_GONE: AttemptOutcome.ValueType  # 10
 """The caller left or its deadline passed."""
@@ -96,7 +96,9 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     """The attempt cap was reached."""
 
 class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
-    """SkipReason is why a candidate was passed over. Readers treat values that they do not know as unspecified."""
+    """SkipReason is why an endpoint was passed over. Numbers left free belong to reasons to come; readers treat values that they do
+    not know as unspecified.
+    """
 
 SKIP_REASON_UNSPECIFIED: SkipReason.ValueType  # 0
 """Not said."""
@@ -129,7 +131,7 @@ class RouteTrail(_message.Message):
     model: _builtins.str
     """Public name of the model that was asked for."""
     policy: _builtins.str
-    """The policy that ordered the candidates: `ordered` by priority and then as configured, or `pinned` by the caller's own list."""
+    """The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`."""
     trace_id: _builtins.str
     """W3C trace id, 32 hex digits."""
     partial: _builtins.bool
@@ -144,7 +146,7 @@ class RouteTrail(_message.Message):
 
     @_builtins.property
     def skips(self) -> _containers.RepeatedCompositeFieldContainer[Global___Skip]:
-        """Candidates passed over, each with its reason."""
+        """Endpoints passed over, each with its reason, in order; `before_attempt` tells where they stand among the attempts."""
 
     def __init__(
         self,
@@ -254,7 +256,7 @@ Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class Skip(_message.Message):
-    """Skip is a candidate that was passed over."""
+    """Skip is an endpoint that was passed over."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -266,7 +268,7 @@ class Skip(_message.Message):
     reason: Global___SkipReason.ValueType
     """Why."""
     before_attempt: _builtins.int
-    """Index of the attempt that was chosen past it; one more than the last where none was."""
+    """The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one."""
     def __init__(
         self,
         *,

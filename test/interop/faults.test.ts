@@ -1,0 +1,663 @@
+import { describe, expect, test } from "vitest";
+import type { Fault } from "../../src/providers/simulated/fault.ts";
+import { type ProviderConfig, poolConfig, startGateway, startProviders } from "../support/gateway.ts";
+import { postChat, readAll } from "../support/rest.ts";
+import { type Ask, bodyOf, openWire, WireError, type WireName, wireNames } from "../support/wires.ts";
+
+const modes = ["unary", "stream"] as const;
+type Mode = (typeof modes)[number];
+
+/** Long enough for many tokens, with characters that a cut may go through. */
+const question = "hop 🦘 over é every hole that the road may have, and land";
+const answer = `You said: ${question}`;
+
+/** A first provider that fails as told and a second that is fine. */
+async function startPair(fault: Fault, first: ProviderConfig = {}) {
+  const providers = await startProviders({ first: { schedule: [fault], eventPerWrite: true }, second: {} });
+  const gateway = await startGateway(poolConfig(providers, { first }), providers);
+  return { ...gateway, providers };
+}
+
+function call(name: WireName, mode: Mode, address: string, ask: Ask = { text: question }) {
+  const wire = openWire(name, address);
+  return mode === "unary" ? wire.complete(ask) : wire.stream(ask);
+}
+
+/** The failure of a call that must fail. */
+async function failureOf(told: Promise<unknown>): Promise<WireError> {
+  const error = await told.then(
+    () => new Error("the call succeeded"),
+    (reason: unknown) => reason,
+  );
+  if (error instanceof WireError) return error;
+  throw error;
+}
+
+const everywhere = wireNames.flatMap((name) => modes.map((mode) => ({ name, mode })));
+
+describe("a fault before the first content is invisible", () => {
+  interface Row {
+    readonly title: string;
+    readonly fault: Fault;
+    readonly outcome: string;
+    /** What came of an answer: 0 is nothing. */
+    readonly status: number;
+    readonly hint: RegExp;
+    readonly first?: ProviderConfig;
+    readonly only?: Mode;
+  }
+  const status = (code: number, words: Partial<Extract<Fault, { kind: "status" }>> = {}): Fault => ({
+    ...words,
+    kind: "status",
+    status: code,
+  });
+  const short = { timeouts: { first_token: "150ms", total: "150ms" } };
+  const base = /base URL/;
+  const rows: Row[] = [
+    { title: "429", fault: status(429), outcome: "rate_limited", status: 429, hint: /rate/ },
+    { title: "500", fault: status(500), outcome: "transient_fault", status: 500, hint: /failed/ },
+    {
+      title: "500 as a page",
+      fault: status(500, { shape: "html" }),
+      outcome: "transient_fault",
+      status: 500,
+      hint: /failed/,
+    },
+    {
+      title: "502 in plain text",
+      fault: status(502, { shape: "text" }),
+      outcome: "transient_fault",
+      status: 502,
+      hint: /failed/,
+    },
+    { title: "503", fault: status(503), outcome: "overloaded", status: 503, hint: /overloaded/ },
+    { title: "529", fault: status(529), outcome: "overloaded", status: 529, hint: /overloaded/ },
+    { title: "408", fault: status(408), outcome: "transient_fault", status: 408, hint: /failed/ },
+    { title: "401", fault: status(401), outcome: "key_refused", status: 401, hint: /key/ },
+    {
+      title: "401 with a bare string",
+      fault: status(401, { shape: "bare_string" }),
+      outcome: "key_refused",
+      status: 401,
+      hint: /key/,
+    },
+    {
+      title: "a bad key told by 400",
+      fault: status(400, { code: "invalid_api_key" }),
+      outcome: "key_refused",
+      status: 400,
+      hint: /key/,
+    },
+    { title: "403", fault: status(403), outcome: "key_refused", status: 403, hint: /key/ },
+    { title: "402", fault: status(402), outcome: "quota_exhausted", status: 402, hint: /balance|quota/ },
+    {
+      title: "429 without quota",
+      fault: status(429, { code: "insufficient_quota" }),
+      outcome: "quota_exhausted",
+      status: 429,
+      hint: /balance|quota/,
+    },
+    {
+      title: "404 model_not_found",
+      fault: status(404, { code: "model_not_found" }),
+      outcome: "model_unavailable",
+      status: 404,
+      hint: /model/,
+    },
+    { title: "404 of a wrong path", fault: { kind: "wrong_path" }, outcome: "misconfigured", status: 404, hint: base },
+    {
+      title: "404 with a detail",
+      fault: status(404, { shape: "detail", message: "Not Found" }),
+      outcome: "misconfigured",
+      status: 404,
+      hint: base,
+    },
+    {
+      title: "a reset before the headers",
+      fault: { kind: "reset_before_headers" },
+      outcome: "transient_fault",
+      status: 0,
+      hint: /connection/,
+    },
+    {
+      title: "a close before the headers",
+      fault: { kind: "close_before_headers" },
+      outcome: "transient_fault",
+      status: 0,
+      hint: /connection/,
+    },
+    { title: "a page", fault: { kind: "html" }, outcome: "transient_fault", status: 200, hint: base },
+    {
+      title: "a body that is not JSON",
+      fault: { kind: "not_json" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: base,
+    },
+    { title: "an empty body", fault: { kind: "empty" }, outcome: "transient_fault", status: 200, hint: base },
+    { title: "an empty stream", fault: { kind: "empty_stream" }, outcome: "transient_fault", status: 200, hint: /\S/ },
+    {
+      title: "a JSON error in 200",
+      fault: { kind: "json_error_in_200" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /failed/,
+    },
+    {
+      title: "a rate limit in 200",
+      fault: { kind: "json_error_in_200", code: 429 },
+      outcome: "rate_limited",
+      status: 200,
+      hint: /rate/,
+    },
+    {
+      title: "an error event first",
+      fault: { kind: "error_event_first" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /failed/,
+    },
+    {
+      title: "an overload event first",
+      fault: { kind: "error_event_first", type: "overloaded_error", code: "overloaded" },
+      outcome: "overloaded",
+      status: 200,
+      hint: /overloaded/,
+    },
+    { title: "a redirect", fault: { kind: "redirect" }, outcome: "transient_fault", status: 302, hint: base },
+    {
+      title: "silence",
+      fault: { kind: "silence" },
+      outcome: "transient_fault",
+      status: 0,
+      hint: /silent/,
+      first: short,
+    },
+    {
+      title: "headers and then silence",
+      fault: { kind: "headers_then_silence" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /silent/,
+      first: short,
+    },
+    {
+      title: "a stream that is cut after the role",
+      fault: { kind: "cut_after", events: 1 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /connection|ended/,
+      only: "stream",
+    },
+    {
+      title: "a stream that ends after the role",
+      fault: { kind: "end_after", events: 1 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /ended/,
+      only: "stream",
+    },
+    {
+      title: "a stream that stalls after the role",
+      fault: { kind: "stall_after", events: 1 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /silent/,
+      first: short,
+      only: "stream",
+    },
+    {
+      title: "nonsense after the role",
+      fault: { kind: "malformed_after", events: 1 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: base,
+      only: "stream",
+    },
+    {
+      title: "a first event that is cut in half",
+      fault: { kind: "half_event_then_cut", events: 0 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /connection|ended/,
+      only: "stream",
+    },
+    {
+      title: "an error after the role",
+      fault: { kind: "error_event_after", events: 1 },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /failed/,
+      only: "stream",
+    },
+    {
+      title: "a first event of more than 1 MiB",
+      fault: { kind: "long_line" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /\S/,
+      only: "stream",
+    },
+    {
+      title: "half a body, then a close",
+      fault: { kind: "cut_after" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /connection|ended/,
+      only: "unary",
+    },
+    {
+      title: "half a body, then a reset",
+      fault: { kind: "reset_after" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /connection|ended/,
+      only: "unary",
+    },
+    {
+      title: "half a body as the whole",
+      fault: { kind: "end_after" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: base,
+      only: "unary",
+    },
+    {
+      title: "half a body, then silence",
+      fault: { kind: "stall_after" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /silent/,
+      first: short,
+      only: "unary",
+    },
+    {
+      title: "nonsense inside of a body",
+      fault: { kind: "malformed_after" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: base,
+      only: "unary",
+    },
+    {
+      title: "a body shorter than promised",
+      fault: { kind: "short_content_length" },
+      outcome: "transient_fault",
+      status: 200,
+      hint: /connection|ended/,
+      only: "unary",
+    },
+  ];
+  const table = rows.flatMap((row) =>
+    everywhere.filter(({ mode }) => !row.only || row.only === mode).map((where) => ({ ...row, ...where })),
+  );
+
+  test.each(table)("$title, $mode over $name", async ({ fault, outcome, status, hint, first, name, mode }) => {
+    const { address, providers } = await startPair(fault, first);
+    const { text, provider, trail } = await call(name, mode, address);
+    expect(text).toBe(answer);
+    expect(provider).toBe("second");
+    expect(trail).toEqual({
+      attempts: [
+        { provider: "first", outcome, httpStatus: status, hint: expect.stringMatching(hint) },
+        { provider: "second", outcome: "ok", httpStatus: 200, hint: "" },
+      ],
+      skips: [],
+      partial: false,
+    });
+    expect(providers.first.seen.length).toBe(1);
+    expect(providers.second.seen.length).toBe(1);
+    await providers.first.idle();
+  });
+
+  test.each(everywhere)("a port that refuses, $mode over $name", async ({ name, mode }) => {
+    const providers = await startProviders({ first: {}, second: {} });
+    await providers.first.close();
+    const { address } = await startGateway(poolConfig(providers), providers);
+    const { text, trail } = await call(name, mode, address);
+    expect(text).toBe(answer);
+    expect(trail?.attempts).toEqual([
+      { provider: "first", outcome: "transient_fault", httpStatus: 0, hint: expect.stringMatching(/no connection/) },
+      { provider: "second", outcome: "ok", httpStatus: 200, hint: "" },
+    ]);
+  });
+});
+
+describe("a fault after the first content ends a stream visibly broken", () => {
+  const short = { timeouts: { idle: "100ms" } };
+  const rows: { title: string; fault: Fault; first?: ProviderConfig }[] = [
+    { title: "a close", fault: { kind: "cut_after" } },
+    // Paced, so that the first content is out before the reset, which may take with it what has not been read.
+    { title: "a reset", fault: { kind: "reset_after", tokensPerSecond: 20 } },
+    { title: "an end without finish reason", fault: { kind: "end_after" } },
+    { title: "silence", fault: { kind: "stall_after" }, first: short },
+    { title: "nonsense", fault: { kind: "malformed_after" } },
+    { title: "half an event and a close", fault: { kind: "half_event_then_cut" } },
+    { title: "an error event", fault: { kind: "error_event_after" } },
+    {
+      title: "an error event of a rate limit",
+      fault: { kind: "error_event_after", type: "rate_limit_error", code: 429 },
+    },
+    { title: "a close after many events", fault: { kind: "cut_after", events: 8 } },
+    { title: "fewer bytes than were promised", fault: { kind: "short_content_length" } },
+    { title: "a close just before the finish reason", fault: { kind: "cut_after", events: 100 } },
+  ];
+  const rpcTable = rows.flatMap((row) => (["gRPC", "gRPC-Web", "Connect"] as const).map((name) => ({ ...row, name })));
+
+  test.each(rpcTable)("$title, over $name: a status that tells what happened", async ({ fault, first, name }) => {
+    const { address, providers, ended } = await startPair(fault, first);
+    const failure = await failureOf(call(name, "stream", address));
+    expect(failure).toMatchObject({ status: "Unavailable", reason: "STREAM_INTERRUPTED" });
+    expect(failure.trail).toMatchObject({
+      partial: true,
+      attempts: [{ provider: "first", outcome: expect.not.stringMatching(/^ok$/), hint: expect.stringMatching(/\S/) }],
+    });
+    expect(failure.trail?.attempts.length).toBe(1);
+    expect(failure.text).not.toBe("");
+    expect(answer.startsWith(failure.text)).toBe(true);
+    expect(providers.second.seen.length).toBe(0);
+    expect((await ended(1))[0]?.outcome).not.toBe("ok");
+    await providers.first.idle();
+  });
+
+  test.each(rows)("$title, over REST: the content that came, one error event, no [DONE]", async ({ fault, first }) => {
+    const { address, providers } = await startPair(fault, first);
+    const response = await postChat(address, { ...bodyOf({ text: question }), stream: true });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
+    const events = await readAll(response);
+    expect(events).not.toContain("[DONE]");
+    // Each parses: nothing of a broken event was passed on.
+    const chunks = events.map((data) => JSON.parse(data) as Chunk);
+    const last = chunks.pop();
+    expect(chunks.every(({ error }) => error === undefined)).toBe(true);
+    expect(last).toMatchObject({
+      error: {
+        message: expect.stringMatching(/\S/),
+        type: "server_error",
+        code: "stream_interrupted",
+        partial: true,
+        details: { trail: { partial: true, attempts: [{ provider: "first" }] } },
+      },
+    });
+    const text = chunks.map(({ choices }) => choices?.[0]?.delta?.content ?? "").join("");
+    expect(text).not.toBe("");
+    expect(answer.startsWith(text)).toBe(true);
+    expect(providers.second.seen.length).toBe(0);
+    await providers.first.idle();
+  });
+});
+
+interface Chunk {
+  readonly error?: object;
+  readonly choices?: readonly { readonly delta?: { readonly content?: string | null } }[];
+}
+
+describe("a whole answer that is oddly put ends clean", () => {
+  const quirks: { fault: Fault; only?: Mode; most?: number }[] = [
+    { fault: { kind: "no_done" } },
+    { fault: { kind: "hold_open_after_done" }, only: "stream", most: 1 },
+    { fault: { kind: "hold_open_after_done", ms: 50 }, only: "unary" },
+    { fault: { kind: "late_usage", ms: 20 } },
+    { fault: { kind: "usage_in_finish" } },
+    { fault: { kind: "rubbish_usage" } },
+    { fault: { kind: "finish_with_content" } },
+    { fault: { kind: "delta_after_finish" } },
+    { fault: { kind: "missing_finish" } },
+    { fault: { kind: "candidates_reversed" } },
+    { fault: { kind: "null_deltas" } },
+    { fault: { kind: "empty_choices" } },
+    { fault: { kind: "new_ids" } },
+    { fault: { kind: "comments" } },
+    { fault: { kind: "crlf" } },
+    { fault: { kind: "text_plain" } },
+    { fault: { kind: "data_after_done" } },
+    { fault: { kind: "long_line", bytes: 500_000 } },
+    { fault: { kind: "invalid_utf8" } },
+    { fault: { kind: "processing" } },
+    { fault: { kind: "drip", msPerByte: 0 } },
+  ];
+  const table = quirks.flatMap(({ fault, only, most = 2 }) =>
+    [1, 2]
+      .slice(0, most)
+      .flatMap((candidateCount) =>
+        everywhere
+          .filter(({ mode }) => !only || only === mode)
+          .map((where) => ({ ...where, fault, candidateCount, kind: fault.kind })),
+      ),
+  );
+
+  // Over REST the client of these tests itself insists on exactly one [DONE] at the very end.
+  test.each(table)("$kind, $mode of $candidateCount over $name", async ({ fault, name, mode, candidateCount }) => {
+    const { address, providers } = await startPair(fault);
+    const { text, provider, trail } = await call(name, mode, address, { text: question, candidateCount });
+    expect(text).toBe(answer);
+    expect(provider).toBe("first");
+    expect(trail?.attempts).toEqual([{ provider: "first", outcome: "ok", httpStatus: 200, hint: "" }]);
+    expect(trail?.partial).toBe(false);
+    expect(providers.second.seen.length).toBe(0);
+  });
+
+  test("a provider that holds its socket open after [DONE] is left, not waited for", async () => {
+    const { address, providers } = await startPair({ kind: "hold_open_after_done", ms: 3_600_000 });
+    expect((await call("REST", "stream", address)).text).toBe(answer);
+    await providers.first.idle();
+    expect(providers.first.seen[0]?.aborted).toBe(true);
+  });
+});
+
+describe("a provider's refusal of the request itself is told at once, without a second attempt", () => {
+  interface Refusal {
+    readonly title: string;
+    readonly fault: Fault;
+    /** Over RPC and over REST. */
+    readonly status: readonly [string, number];
+    readonly reason: readonly [string, string];
+  }
+  const refusals: Refusal[] = [
+    {
+      title: "400",
+      fault: { kind: "status", status: 400, message: "temperature is odd" },
+      status: ["InvalidArgument", 400],
+      reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+    },
+    {
+      title: "422 with a detail",
+      fault: { kind: "status", status: 422, shape: "detail" },
+      status: ["InvalidArgument", 400],
+      reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+    },
+    {
+      title: "400 context_length_exceeded",
+      fault: { kind: "status", status: 400, code: "context_length_exceeded" },
+      status: ["InvalidArgument", 400],
+      reason: ["CONTEXT_LENGTH_EXCEEDED", "context_length_exceeded"],
+    },
+    {
+      title: "400 exceed_context_size_error with an integer code",
+      fault: { kind: "status", status: 400, shape: "integer_code", type: "exceed_context_size_error" },
+      status: ["InvalidArgument", 400],
+      reason: ["CONTEXT_LENGTH_EXCEEDED", "context_length_exceeded"],
+    },
+    {
+      title: "400 that says so in words alone",
+      fault: { kind: "status", status: 400, message: "This model's maximum context length is 4096 tokens." },
+      status: ["InvalidArgument", 400],
+      reason: ["CONTEXT_LENGTH_EXCEEDED", "context_length_exceeded"],
+    },
+    {
+      title: "400 content_filter",
+      fault: { kind: "status", status: 400, code: "content_filter" },
+      status: ["FailedPrecondition", 400],
+      reason: ["CONTENT_FILTERED", "content_filter"],
+    },
+    {
+      title: "400 content_policy_violation",
+      fault: { kind: "status", status: 400, code: "content_policy_violation" },
+      status: ["FailedPrecondition", 400],
+      reason: ["CONTENT_FILTERED", "content_filter"],
+    },
+    {
+      title: "an error event of an invalid request",
+      fault: { kind: "error_event_first", type: "invalid_request_error", code: 400 },
+      status: ["InvalidArgument", 400],
+      reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+    },
+  ];
+  const table = refusals.flatMap((row) => everywhere.map((where) => ({ ...row, ...where })));
+
+  test.each(table)("$title, $mode over $name", async ({ fault, status, reason, name, mode }) => {
+    const { address, providers } = await startPair(fault);
+    const failure = await failureOf(call(name, mode, address));
+    const column = name === "REST" ? 1 : 0;
+    expect(failure).toMatchObject({ status: status[column], reason: reason[column], text: "" });
+    expect(failure.trail).toMatchObject({
+      attempts: [{ provider: "first", outcome: "request_refused" }],
+      partial: false,
+    });
+    expect(providers.second.seen.length).toBe(0);
+  });
+
+  test("names the provider's own code and the parameter that it found wrong", async () => {
+    // The simulated provider itself finds this body wrong; the gateway leaves roles to the vendors.
+    const providers = await startProviders({ first: {}, second: {} });
+    const { address } = await startGateway(poolConfig(providers), providers);
+    const body = { model: "think", messages: [{ role: "critic", content: "hello" }] };
+    const response = await postChat(address, body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      error: {
+        type: "invalid_request_error",
+        code: "invalid_request",
+        param: "messages[0].role",
+        details: { provider_code: "invalid_request_error" },
+      },
+    });
+    expect(providers.second.seen.length).toBe(0);
+  });
+});
+
+describe("when every provider fails", () => {
+  const start = async (first: Fault, second: Fault) => {
+    const providers = await startProviders({ first: { schedule: [first] }, second: { schedule: [second] } });
+    return startGateway(poolConfig(providers), providers);
+  };
+
+  test.each(everywhere)("the caller is told so, with each attempt, $mode over $name", async ({ name, mode }) => {
+    const { address } = await start({ kind: "status", status: 500 }, { kind: "reset_before_headers" });
+    const failure = await failureOf(call(name, mode, address));
+    expect(failure).toMatchObject(
+      name === "REST"
+        ? { status: 502, reason: "all_providers_failed" }
+        : { status: "Unavailable", reason: "ALL_PROVIDERS_FAILED" },
+    );
+    expect(failure.trail).toMatchObject({
+      attempts: [
+        { provider: "first", outcome: "transient_fault", httpStatus: 500 },
+        { provider: "second", outcome: "transient_fault", httpStatus: 0 },
+      ],
+      skips: [],
+      partial: false,
+    });
+    expect(failure.text).toBe("");
+    expect(failure.headers.get("x-everhop-attempts")).toBe("2");
+  });
+
+  test.each(everywhere)(
+    "a key that providers refuse is no reason to refuse the caller's, $mode over $name",
+    async ({ name, mode }) => {
+      const { address } = await start({ kind: "status", status: 401 }, { kind: "status", status: 403 });
+      const failure = await failureOf(call(name, mode, address));
+      expect(failure.status).toBe(name === "REST" ? 502 : "Unavailable");
+      expect(failure.trail?.attempts.map(({ outcome }) => outcome)).toEqual(["key_refused", "key_refused"]);
+    },
+  );
+
+  test.each(everywhere)(
+    "by rate, the caller learns when to come back: the soonest, $mode over $name",
+    async ({ name, mode }) => {
+      const limit = (seconds: string): Fault => ({ kind: "status", status: 429, headers: { "retry-after": seconds } });
+      const { address } = await start(limit("7"), limit("3"));
+      const failure = await failureOf(call(name, mode, address));
+      expect(failure.retryDelayMs).toBe(3000);
+      expect(failure.trail?.attempts.map(({ outcome }) => outcome)).toEqual(["rate_limited", "rate_limited"]);
+      if (name === "REST") {
+        expect(failure).toMatchObject({ status: 429, reason: "rate_limit_exceeded" });
+        expect(failure.headers.get("retry-after")).toBe("3");
+      } else {
+        expect(failure).toMatchObject({ status: "ResourceExhausted", reason: "RATE_LIMIT_EXCEEDED" });
+        expect(failure.headers.get("grpc-retry-pushback-ms")).toBe("3000");
+      }
+    },
+  );
+
+  test.each(everywhere)(
+    "by rate and by quota, it is a limit all the same, $mode over $name",
+    async ({ name, mode }) => {
+      const { address } = await start({ kind: "status", status: 429 }, { kind: "status", status: 402 });
+      const failure = await failureOf(call(name, mode, address));
+      expect(failure.status).toBe(name === "REST" ? 429 : "ResourceExhausted");
+      expect(failure.retryDelayMs).toBeGreaterThan(0);
+    },
+  );
+
+  test.each(everywhere)("one of them by rate only, it is no limit, $mode over $name", async ({ name, mode }) => {
+    const { address } = await start({ kind: "status", status: 429 }, { kind: "status", status: 500 });
+    const failure = await failureOf(call(name, mode, address));
+    expect(failure.status).toBe(name === "REST" ? 502 : "Unavailable");
+  });
+});
+
+describe("when every provider is disabled", () => {
+  test.each(everywhere)("nothing is tried and the caller may come back, $mode over $name", async ({ name, mode }) => {
+    const providers = await startProviders({ first: {}, second: {} });
+    const { address } = await startGateway(poolConfig(providers, { each: { enabled: false } }), providers);
+    const failure = await failureOf(call(name, mode, address));
+    expect(failure).toMatchObject(
+      name === "REST"
+        ? { status: 503, reason: "service_unavailable" }
+        : { status: "Unavailable", reason: "SERVICE_UNAVAILABLE" },
+    );
+    expect(failure.retryDelayMs).toBeGreaterThan(0);
+    if (name === "REST") expect(failure.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+    expect(failure.trail).toEqual({
+      attempts: [],
+      skips: ["first/first-model disabled 1", "second/second-model disabled 1"],
+      partial: false,
+    });
+    expect(providers.first.seen.length + providers.second.seen.length).toBe(0);
+  });
+
+  test("but one, that one serves and the trail tells who was passed over", async () => {
+    const providers = await startProviders({ first: {}, second: {} });
+    const { address } = await startGateway(poolConfig(providers, { first: { enabled: false } }), providers);
+    const { trail } = await call("gRPC", "unary", address);
+    expect(trail).toMatchObject({ attempts: [{ provider: "second" }], skips: ["first/first-model disabled 1"] });
+  });
+});
+
+describe("one connection after the other", () => {
+  test("serves whatever faults came before it", async () => {
+    const faults: Fault[] = [
+      { kind: "cut_after" },
+      { kind: "none" },
+      { kind: "reset_before_headers" },
+      { kind: "none" },
+      { kind: "status", status: 500 },
+      { kind: "none" },
+      { kind: "error_event_after" },
+      { kind: "none" },
+    ];
+    const providers = await startProviders({ only: { schedule: faults, eventPerWrite: true } });
+    const { address } = await startGateway(poolConfig(providers), providers);
+    const wires = wireNames.map((name) => openWire(name, address));
+    for (const wire of wires) {
+      for (const [index] of faults.entries()) {
+        const told = wire.stream({ text: question });
+        if (index % 2 === 1) expect((await told).text).toBe(answer);
+        else await failureOf(told);
+      }
+    }
+    expect(providers.only.seen.length).toBe(faults.length * wires.length);
+  });
+});

@@ -1,0 +1,120 @@
+import { expect, onTestFinished } from "vitest";
+import type { Behaviour } from "../../src/providers/simulated/behaviour.ts";
+import { type SimulatedProvider, startSimulatedProvider } from "../../src/providers/simulated/simulated-provider.ts";
+import type { RouteObserver } from "../../src/routing/observer.ts";
+import type { AttemptRecord, Trail } from "../../src/routing/trail.ts";
+import type { Clock } from "../../src/runtime/clock.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { seededRng, systemRng } from "../../src/runtime/rng.ts";
+import { compose, type Gateway } from "../../src/server/compose.ts";
+import { checkConfig } from "../../src/server/config.ts";
+import { createListener, type Listener } from "../../src/server/listener.ts";
+
+/** A gateway on a real port of its own. It closes itself, and its providers must be idle by then. */
+export interface TestGateway {
+  /** `http://127.0.0.1:PORT` */
+  readonly address: string;
+  readonly port: number;
+  /** Every request's way, in the order in which their first attempts (or skips) were made. Live. */
+  readonly trails: readonly Trail[];
+  /** Resolves with the first so many attempts that have ended, in the order of their ends. */
+  ended(count: number): Promise<readonly AttemptRecord[]>;
+  readonly gateway: Gateway;
+  readonly listener: Listener;
+  readonly clock: Clock;
+}
+
+/** Always the same time of day, so that answers made at different times may be equal; intervals are real. */
+const frozenWallClock: Clock = { ...systemClock, wallTime: () => 1_700_000_000_000 };
+
+/** Starts a provider by each name. Two that were started alike give the same answers, ids included. */
+export async function startProviders<Name extends string>(
+  behaviours: Readonly<Record<Name, Partial<Behaviour>>>,
+): Promise<Record<Name, SimulatedProvider>> {
+  const started = await Promise.all(
+    Object.entries<Partial<Behaviour>>(behaviours).map(async ([name, behaviour]) => {
+      const provider = await startSimulatedProvider({ name, clock: frozenWallClock, rng: seededRng(7), ...behaviour });
+      onTestFinished(() => provider.close());
+      return [name, provider] as const;
+    }),
+  );
+  return Object.fromEntries(started) as Record<Name, SimulatedProvider>; // the names are those that came in
+}
+
+/** What a test says of one provider beside its address, in the words of the file. */
+export type ProviderConfig = Readonly<Record<string, unknown>>;
+
+/** A configuration as the file has it: the providers in their order behind one model, `think`; `NAME-model` is asked of each. */
+export function poolConfig(
+  providers: Readonly<Record<string, { readonly baseUrl: string }>>,
+  changes: { readonly each?: ProviderConfig; readonly [name: string]: ProviderConfig | undefined } = {},
+) {
+  const names = Object.keys(providers);
+  return {
+    providers: names.map((name, index) => ({
+      name,
+      base_url: providers[name]?.baseUrl,
+      keys: [`secret-of-${name}`],
+      priority: index + 1,
+      ...changes.each,
+      ...changes[name],
+    })),
+    models: [{ name: "think", targets: names.map((provider) => ({ provider, model: `${provider}-model` })) }],
+  };
+}
+
+/**
+ * Starts a gateway from a configuration as the file has it.
+ * @param providers those that must be idle before it closes: nothing of a call may outlive the call
+ */
+export async function startGateway(
+  config: object,
+  providers: Readonly<Record<string, SimulatedProvider>> = {},
+): Promise<TestGateway> {
+  const trails: Trail[] = [];
+  const ends: AttemptRecord[] = [];
+  const bugs: unknown[] = [];
+  let waiting: (() => void)[] = [];
+  const meet = (trail: Trail) => {
+    if (!trails.includes(trail)) trails.push(trail);
+  };
+  const observer: RouteObserver = {
+    attemptStarted: meet,
+    skipped: meet,
+    attemptEnded(_trail, attempt) {
+      ends.push(attempt);
+      const woken = waiting;
+      waiting = [];
+      for (const wake of woken) wake();
+    },
+  };
+  const clock = systemClock;
+  const gateway = compose(checkConfig(config, "the test"), {
+    clock,
+    rng: systemRng,
+    observer,
+    reportBug: (error) => bugs.push(error),
+  });
+  const listener = createListener(gateway.handle, clock);
+  const port = await listener.listen("127.0.0.1", 0);
+  onTestFinished(async () => {
+    await Promise.all(Object.values(providers).map((provider) => provider.idle()));
+    listener.stop();
+    listener.destroy();
+    await gateway.close();
+    expect(bugs).toEqual([]);
+    expect(Object.values(providers).map(({ open }) => open)).toEqual(Object.values(providers).map(() => 0));
+  });
+  return {
+    address: `http://127.0.0.1:${port}`,
+    port,
+    trails,
+    async ended(count) {
+      while (ends.length < count) await new Promise<void>((resolve) => waiting.push(resolve));
+      return ends.slice(0, count);
+    },
+    gateway,
+    listener,
+    clock,
+  };
+}

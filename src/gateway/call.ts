@@ -44,7 +44,7 @@ export class CallError extends Error {
   readonly trail: Trail | undefined;
 
   constructor(fault: Fault, trail: Trail | undefined, cause?: unknown) {
-    super(messageOf(fault), { cause });
+    super(messageOf(fault, true), { cause });
     this.fault = fault;
     this.trail = trail;
   }

@@ -274,8 +274,12 @@ function summaryOf({ attempts, skips }: Trail): string {
   return [tried.join(", "), skipped.length > 0 ? `skipped: ${skipped.join(", ")}` : ""].filter(Boolean).join("; ");
 }
 
-/** A fault in one sentence for whoever called. It names no host, key or path. */
-export function messageOf(fault: Fault): string {
+/**
+ * A fault in one sentence for whoever called. It names no host, key or path.
+ * @param seesTrail whether it may say what was tried
+ */
+export function messageOf(fault: Fault, seesTrail: boolean): string {
+  const summary = "summary" in fault && fault.summary && seesTrail ? `: ${fault.summary}` : "";
   switch (fault.kind) {
     case "invalid_request":
       return fault.violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
@@ -304,11 +308,11 @@ export function messageOf(fault: Fault): string {
     case "shutting_down":
       return "The gateway is shutting down.";
     case "all_failed":
-      return `Every attempt failed: ${fault.summary}.`;
+      return `Every attempt failed${summary}.`;
     case "all_limited":
-      return `Every provider is out of rate or quota: ${fault.summary}.`;
+      return `Every provider is out of rate or quota${summary}.`;
     case "nothing_to_try":
-      return `No provider can be tried now${fault.summary ? `; ${fault.summary}` : ""}.`;
+      return `No provider can be tried now${summary}.`;
     case "internal":
       return "Something in the gateway itself went wrong; the request id finds it in the log.";
     default:

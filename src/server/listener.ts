@@ -60,9 +60,10 @@ export function createListener(
     session.on("error", () => session.destroy());
   });
   h2.on("sessionError", () => {});
-  h1.on("clientError", (_error, socket) => {
+  h1.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // Malformed HTTP gets the plainest answer there is, if anything can still be said.
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
     else socket.destroy();
   });
   // A server that does not listen by itself enforces its time limits only when told that it does.

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Fault } from "../../chat/fault.ts";
 import type { CallError } from "../../gateway/call.ts";
-import { failureOf, isFinal, retryDelayMs } from "../../gateway/faults.ts";
+import { failureOf, isFinal, messageOf, retryDelayMs } from "../../gateway/faults.ts";
 import type { RequestIdentity } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { sendJson } from "./exchange.ts";
@@ -21,7 +21,7 @@ export function errorBody(error: CallError, { requestId, seesTrail, wallTimeMs }
   const said = "providerCode" in fault ? fault.providerCode : undefined;
   return {
     error: {
-      message: error.message,
+      message: messageOf(fault, seesTrail),
       type,
       param: paramOf(fault),
       code,
@@ -46,6 +46,7 @@ export function sendError(response: ServerResponse, error: CallError, shown: Sho
   sendJson(response, failureOf(fault).http, errorBody(error, shown), {
     "x-request-id": shown.requestId,
     "x-everhop-trace-id": shown.traceId,
+    "x-everhop-cache": "off",
     ...routeHeaders(trail, shown.seesTrail),
     ...(fault.kind === "method_not_allowed" && { allow: fault.allowed }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": "Bearer" }),

@@ -5,7 +5,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen
 import type { Fault } from "../../chat/fault.ts";
 import { RouteTrailSchema } from "../../chat/messages.ts";
 import type { CallError } from "../../gateway/call.ts";
-import { failureOf, isFinal, type RpcStatus, retryDelayMs } from "../../gateway/faults.ts";
+import { failureOf, isFinal, messageOf, type RpcStatus, retryDelayMs } from "../../gateway/faults.ts";
 import { boundedRouteTrail } from "./route-trail.ts";
 
 const codes: Readonly<Record<RpcStatus, Code>> = {
@@ -45,7 +45,7 @@ export function connectError(
     ...shown.headers,
     ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }),
   };
-  return new ConnectError(error.message, codes[rpc], headers, details, error);
+  return new ConnectError(messageOf(fault, shown.seesTrail), codes[rpc], headers, details, error);
 }
 
 function violationsOf(fault: Fault) {

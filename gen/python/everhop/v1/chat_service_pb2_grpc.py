@@ -43,7 +43,7 @@ class ChatServiceStub:
     SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
     SHUTTING_DOWN            this gateway is stopping
     STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-    blindly would say the beginning twice
+    blindly would say the beginning twice; a refusal keeps its own reason
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
     CANCELLED            CANCELED                 the caller left
     INTERNAL             INTERNAL                 a bug of the gateway
@@ -85,7 +85,7 @@ class ChatServiceServicer:
     SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
     SHUTTING_DOWN            this gateway is stopping
     STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-    blindly would say the beginning twice
+    blindly would say the beginning twice; a refusal keeps its own reason
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
     CANCELLED            CANCELED                 the caller left
     INTERNAL             INTERNAL                 a bug of the gateway
@@ -145,7 +145,7 @@ class ChatService:
     SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
     SHUTTING_DOWN            this gateway is stopping
     STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-    blindly would say the beginning twice
+    blindly would say the beginning twice; a refusal keeps its own reason
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
     CANCELLED            CANCELED                 the caller left
     INTERNAL             INTERNAL                 a bug of the gateway

@@ -44,7 +44,7 @@ class ChatServiceStub:
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping
                            STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-                                                    blindly would say the beginning twice
+                                                    blindly would say the beginning twice; a refusal keeps its own reason
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
       CANCELLED            CANCELED                 the caller left
       INTERNAL             INTERNAL                 a bug of the gateway
@@ -80,7 +80,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping
                            STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-                                                    blindly would say the beginning twice
+                                                    blindly would say the beginning twice; a refusal keeps its own reason
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
       CANCELLED            CANCELED                 the caller left
       INTERNAL             INTERNAL                 a bug of the gateway
@@ -112,7 +112,7 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping
                            STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
-                                                    blindly would say the beginning twice
+                                                    blindly would say the beginning twice; a refusal keeps its own reason
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
       CANCELLED            CANCELED                 the caller left
       INTERNAL             INTERNAL                 a bug of the gateway

@@ -186,7 +186,7 @@ export const ChatOptionsSchema: GenMessage<ChatOptions> = /*@__PURE__*/
  *                        SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
  *                        SHUTTING_DOWN            this gateway is stopping
  *                        STREAM_INTERRUPTED       the stream broke after its first content (`RouteTrail.partial`): repeating it
- *                                                 blindly would say the beginning twice
+ *                                                 blindly would say the beginning twice; a refusal keeps its own reason
  *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED        the caller's deadline or `options.timeout` passed
  *   CANCELLED            CANCELED                 the caller left
  *   INTERNAL             INTERNAL                 a bug of the gateway

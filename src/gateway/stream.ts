@@ -19,8 +19,8 @@ export interface OpenStream<Item> {
    * @throws CallError when the stream breaks off or is called off
    */
   next(): Promise<{ readonly items: readonly Item[]; readonly last: boolean }>;
-  /** Gives the rest up. Harmless after the end. */
-  close(reason: unknown): void;
+  /** Gives the rest up, for a reason that is only asked for when there is a rest. */
+  close(reason: () => unknown): void;
 }
 
 /** Bytes without content that are waited through at most: one event at its longest, and 64 KiB beside it. */
@@ -143,6 +143,8 @@ function committed<Item>(
         throw failure ?? CallError.from(error, trail);
       }
     },
-    close: settle,
+    close(reason) {
+      if (!settled) settle(reason());
+    },
   };
 }

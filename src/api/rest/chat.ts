@@ -66,7 +66,7 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
     // Visibly broken: an error event, and no `[DONE]`.
     if (!response.destroyed) response.end(`data: ${JSON.stringify(errorBody(failed, shown, true))}\n\n`);
   } finally {
-    stream.close(new CallerGone());
+    stream.close(() => new CallerGone());
   }
 }
 

@@ -53,7 +53,7 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
           }
         }
       } finally {
-        stream?.close(rpc.gone());
+        stream?.close(rpc.gone);
         rpc.release();
       }
     },

@@ -28,6 +28,8 @@ export const ranges = {
 export const maxStopSequences = 4;
 /** Most providers that one call may name as fallbacks. */
 export const maxFallbackProviders = 16;
+/** Longest name of a model: it is repeated in trails, headers and logs. */
+export const maxModelLength = 256;
 /** Most messages, tools and parts: far above what any model reads, far below what would stall the process. */
 const maxItems = 10_000;
 
@@ -61,6 +63,7 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     if (problem) complain(field, problem);
   };
 
+  if (prompt.model.length > maxModelLength) complain("model", `expected at most ${maxModelLength} characters`);
   if (prompt.messages.length === 0) complain("messages", "expected at least one message, got none");
   if (prompt.messages.length > maxItems) complain("messages", `expected at most ${maxItems} messages`);
   if (prompt.tools.length > maxItems) complain("tools", `expected at most ${maxItems} tools`);

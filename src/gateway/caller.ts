@@ -32,7 +32,7 @@ export function createCallers(callers: readonly { caller: Caller; key: Secret }[
   const byDigest = new Map(callers.map(({ caller, key }) => [digest(key.reveal()), caller]));
   return {
     identify(credential) {
-      const known = credential === undefined ? undefined : byDigest.get(digest(credential));
+      const known = credential === undefined || byDigest.size === 0 ? undefined : byDigest.get(digest(credential));
       return known ?? (open ? anyone : undefined);
     },
   };

@@ -1,5 +1,5 @@
 import type { Violation } from "./fault.ts";
-import { type Part, type Prompt, Role, ToolMode } from "./messages.ts";
+import { type Media, type Part, type Prompt, Role, ToolMode } from "./messages.ts";
 
 /** What a number of a prompt may be; both surfaces check against the same limits. */
 export interface Range {
@@ -43,9 +43,12 @@ export function outside(value: unknown, range: Range): string | undefined {
   return `expected ${kind} ${limits}, got ${shown(value)}`;
 }
 
-/** A value as it may stand in a message: cut short, never a whole body. */
+/** A value as it may stand in a message: cut short, and of objects and lists only that they are such. */
 export function shown(value: unknown): string {
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
@@ -72,6 +75,7 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     if (message.role === Role.UNSPECIFIED || !(message.role in roleNames)) {
       complain(`${path}.role`, "expected ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL");
     }
+    if (message.parts.length === 0) complain(`${path}.parts`, "expected at least one part, got none");
     for (const [position, part] of message.parts.entries()) {
       checkPart(part, message.role, `${path}.parts[${position}]`, complain);
     }
@@ -171,24 +175,23 @@ function checkPart(part: Part, role: Role, path: string, complain: Complain): vo
       `expected ${names} in a message of role ${roleNames[role]}, got \`${contractNames[kind.case] ?? kind.case}\``,
     );
   }
-  if (kind.case === "media") {
-    if (kind.value.source.case === undefined) complain(`${path}.media`, "expected `data`, `url` or `file_id`");
-    if (!/^[a-z]+\/[^\s/]+$/i.test(kind.value.mediaType)) {
-      complain(
-        `${path}.media.media_type`,
-        `expected a media type such as image/png, got ${shown(kind.value.mediaType)}`,
-      );
-    }
-  }
+  if (kind.case === "media") checkMedia(kind.value, `${path}.media`, complain);
   if (kind.case === "toolCall" && kind.value.name === "") complain(`${path}.tool_call.name`, "expected a name");
   if (kind.case === "toolResult") {
     if (kind.value.toolCallId === "")
       complain(`${path}.tool_result.tool_call_id`, "expected the id of the call it answers");
     for (const [position, inner] of kind.value.parts.entries()) {
-      if (inner.kind.case !== "text" && inner.kind.case !== "media") {
-        complain(`${path}.tool_result.parts[${position}]`, "expected `text` or `media`");
-      }
+      const innerPath = `${path}.tool_result.parts[${position}]`;
+      if (inner.kind.case === "media") checkMedia(inner.kind.value, `${innerPath}.media`, complain);
+      else if (inner.kind.case !== "text") complain(innerPath, "expected `text` or `media`");
     }
+  }
+}
+
+function checkMedia({ source, mediaType }: Media, path: string, complain: Complain): void {
+  if (source.case === undefined) complain(path, "expected `data`, `url` or `file_id`");
+  if (!/^[a-z]+\/[^\s/]+$/i.test(mediaType)) {
+    complain(`${path}.media_type`, `expected a media type such as image/png, got ${shown(mediaType)}`);
   }
 }
 
@@ -205,10 +208,12 @@ function checkJsonObject(field: string, json: string, complain: Complain): void 
   }
 }
 
-/** The value of a JSON text; undefined when it is none. */
+/** The value of a JSON text; undefined when it is none, or nested too deeply to be written again. */
 function parsed(json: string): unknown {
   try {
-    return JSON.parse(json);
+    const value: unknown = JSON.parse(json);
+    JSON.stringify(value);
+    return value;
   } catch {
     return undefined;
   }

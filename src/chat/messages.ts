@@ -25,7 +25,7 @@ export {
   TokenAlternativeSchema,
   TokenLogprobSchema,
 } from "../../gen/ts/everhop/v1/completion_pb.ts";
-export type { Media, Message, Part, Prompt } from "../../gen/ts/everhop/v1/prompt_pb.ts";
+export type { Media, Message, Part, Prompt, ToolCall } from "../../gen/ts/everhop/v1/prompt_pb.ts";
 export { MessageSchema, PartSchema, PromptSchema, Role, ToolMode } from "../../gen/ts/everhop/v1/prompt_pb.ts";
 export type { RouteTrail } from "../../gen/ts/everhop/v1/route_trail_pb.ts";
 export {

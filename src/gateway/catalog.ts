@@ -143,13 +143,19 @@ export function createCatalog(content: {
       const chosen = [...pinned, ...fallbacks].flatMap((entry) => {
         const targets = found.targets.filter((target) => target.provider === entry.name);
         if (targets.length > 0) return targets;
-        if (entry.defaultModel) return [makeTarget(entry, entry.defaultModel)];
+        if (entry.defaultModel && mayUse(caller, entry.name, entry.defaultModel))
+          return [makeTarget(entry, entry.defaultModel)];
         ruledOut.push({ endpoint: `${entry.name}/${id}`, reason: "model_not_served" });
         return [];
       });
       return { model: id, policy: "pinned", candidates: distinct([...own, ...chosen]), ruledOut };
     },
   };
+}
+
+/** Whether a caller may be served by a provider's own model: it must not get by a pin what it may not ask for. */
+function mayUse({ models }: Caller, provider: string, model: string): boolean {
+  return !models || models.has(model) || models.has(`${provider}:${model}`);
 }
 
 /** A model that has no public name, but that a provider named by the call has under it. */

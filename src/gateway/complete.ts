@@ -1,11 +1,13 @@
-import { FaultError } from "../chat/fault.ts";
-import type { Lane } from "../providers/lane.ts";
+import { type Fault, FaultError } from "../chat/fault.ts";
+import type { HttpAnswer, Lane } from "../providers/lane.ts";
 import { header } from "../providers/retry-after.ts";
 import type { Target } from "../providers/target.ts";
 import type { UpstreamAnswer, UpstreamBody } from "../providers/upstream.ts";
+import type { Key } from "../routing/endpoint.ts";
 import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { type Call, CallError, type Machine, maxAnswerBytes, maxErrorBytes, runOptions } from "./call.ts";
 
 /** A whole answer and the way to it. */
@@ -35,8 +37,10 @@ export async function complete<Answer>(
       const { endpoint: target, key, cancellation } = lease;
       const answer = await machine.upstream.send(target, key, lane.request(target, "unary"), cancellation);
       noteHead(lease, answer);
-      if (!isSuccess(answer)) throw new FaultError(lane.fault(await whole(answer, maxErrorBytes)));
-      const { value, usage } = lane.answer(target, await whole(answer, maxAnswerBytes));
+      if (!isSuccess(answer))
+        throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key));
+      const body = await wholeAnswer(answer);
+      const { value, usage } = understood(lease, () => lane.answer(target, body));
       if (usage) lease.note({ usage });
       return value;
     };
@@ -60,34 +64,78 @@ export function noteHead(lease: Lease, { status, headers }: UpstreamAnswer): voi
   lease.note({ httpStatus: status, ...(id && { upstreamRequestId: id.slice(0, 128) }) });
 }
 
-/** Reads a body to its end, or up to the limit: an error's is cut there, a success's is a fault of its own. */
-export async function whole({ status, headers, body }: UpstreamAnswer, limitBytes: number) {
+/**
+ * What a lane makes of an upstream's bytes. Whatever it stumbles over is the upstream's nonsense: the request may hop on.
+ * @throws FaultError
+ */
+export function understood<T>({ key }: Lease, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof FaultError) throw new FaultError(withoutKey(error.fault, key));
+    throw new FaultError({ kind: "malformed", message: "the answer cannot be understood" }, { cause: error });
+  }
+}
+
+/** A fault whose words do not repeat the key that was used: some providers quote it when they refuse it. */
+export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
+  if (!key) return fault;
+  const secret = key.secret.reveal();
+  const clean = (value: unknown) => (typeof value === "string" ? value.replaceAll(secret, "[key]") : value);
+  return Object.fromEntries(Object.entries(fault).map(([name, value]) => [name, clean(value)])) as F; // texts stay texts
+}
+
+/** Reads a success to its end. */
+async function wholeAnswer({ status, headers, body }: UpstreamAnswer): Promise<HttpAnswer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for (let bytes = await body.read(); typeof bytes !== "string"; bytes = await body.read()) {
     chunks.push(bytes);
     length += bytes.length;
-    if (length > limitBytes) {
-      body.cancel();
-      if (limitBytes === maxAnswerBytes) throw new FaultError({ kind: "too_large", status });
-      break;
-    }
+    if (length > maxAnswerBytes) throw new FaultError({ kind: "too_large", status });
   }
-  return { status, headers, body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks) };
+  return { status, headers, body: joined(chunks) };
 }
 
-/** How long a finished body may take to end by itself, so that its connection can serve again. */
+/** Reads what an answer that is no success says, if it says so soon: its status alone tells enough to go on. */
+export async function errorAnswer({ status, headers, body }: UpstreamAnswer, clock: Clock): Promise<HttpAnswer> {
+  const chunks: Buffer[] = [];
+  await readFor(lingerMs, body, clock, maxErrorBytes, (bytes) => chunks.push(bytes));
+  return { status, headers, body: joined(chunks) };
+}
+
+/** How long a body whose rest matters little may take to end by itself, so that its connection can serve again. */
 const lingerMs = 1000;
 
 /** Lets a body end whose rest does not matter. */
-export async function letEnd(body: UpstreamBody): Promise<void> {
+export async function letEnd(body: UpstreamBody, clock: Clock): Promise<void> {
+  await readFor(lingerMs, body, clock, maxErrorBytes, () => {});
+}
+
+/** Reads for so long and so much at most, and gives up the rest. A body that breaks off has ended, too. */
+async function readFor(
+  ms: number,
+  body: UpstreamBody,
+  clock: Clock,
+  limitBytes: number,
+  take: (bytes: Buffer) => void,
+): Promise<void> {
+  const deadline = clock.now() + ms;
+  let length = 0;
   try {
-    let bytes = await body.read(lingerMs);
-    for (let budget = maxErrorBytes; typeof bytes !== "string" && budget > 0; bytes = await body.read(lingerMs)) {
-      budget -= bytes.length;
+    while (length <= limitBytes && clock.now() < deadline) {
+      const bytes = await body.read(deadline - clock.now());
+      if (bytes === "end") return;
+      if (bytes === "silence") break;
+      length += bytes.length;
+      take(bytes);
     }
-    if (bytes !== "end") body.cancel();
+    body.cancel();
   } catch {
-    // It broke off: then it has ended too.
+    // It broke off: then it has ended.
   }
+}
+
+function joined(chunks: readonly Buffer[]): Buffer {
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
 }

@@ -84,6 +84,7 @@ function moves(
 
 const transient = (hint: string) => moves("endpoint", "transient_fault", hint);
 const stops: Meaning = { next: "stop", blame: "caller", class: "request_refused" };
+const bug: Meaning = { next: "stop", blame: "nobody", class: "internal" };
 const gone: Meaning = { next: "stop", blame: "nobody", class: "caller_gone" };
 
 /** The one table of failure: every surface, log and trail reads its words here. */
@@ -216,13 +217,14 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     type: "server_error",
     code: "internal_error",
     reason: "INTERNAL",
-    meaning: { next: "stop", blame: "nobody", class: "caller_gone" },
+    meaning: bug,
   },
 };
 
 /** How a fault is told to a caller. */
 export function failureOf(fault: Fault): Failure {
-  return table[fault.kind];
+  const tooLarge = fault.kind === "refused_request" && fault.status === 413;
+  return table[tooLarge ? "request_too_large" : fault.kind];
 }
 
 /** The fault behind an error, whoever raised it; what nobody foresaw is a bug of ours. */
@@ -238,8 +240,8 @@ export function faultFrom(error: unknown): Fault {
 /** What a failed attempt means: the engine's `classify`. */
 export function verdictOf(error: unknown): Verdict {
   const fault = faultFrom(error);
-  const { meaning } = table[fault.kind];
-  if (!meaning) throw new Error(`an attempt cannot end in ${fault.kind}`, { cause: error });
+  // What has no meaning for an attempt cannot happen to one: then it is a bug, and the attempt must end all the same.
+  const { meaning = bug } = table[fault.kind];
   const { status, providerCode, retryAfterMs } = fault as UpstreamWords; // a fault that is not an upstream's has none of them
   return {
     ...meaning,
@@ -282,7 +284,7 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
   const summary = "summary" in fault && fault.summary && seesTrail ? `: ${fault.summary}` : "";
   switch (fault.kind) {
     case "invalid_request":
-      return fault.violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
+      return listed(fault.violations.map(({ field, description }) => `${field}: ${description}`));
     case "unknown_model":
       return `There is no model ${JSON.stringify(fault.model.slice(0, 200))} for this caller; ListModels or GET /v1/models tells which there are.`;
     case "unknown_route":
@@ -318,6 +320,15 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
     default:
       return `The answer broke off: ${phraseOf(fault.kind)}.`;
   }
+}
+
+/** The first few of a list, short enough for a header. */
+function listed(sentences: readonly string[]): string {
+  const told = sentences
+    .slice(0, 3)
+    .map((sentence) => (sentence.length > 300 ? `${sentence.slice(0, 300)}…` : sentence));
+  const more = sentences.length - told.length;
+  return told.join("; ") + (more > 0 ? `; and ${more} more` : "");
 }
 
 function phraseOf(kind: Fault["kind"]): string {

@@ -5,8 +5,9 @@ import type { UpstreamBody } from "../providers/upstream.ts";
 import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
-import { type Call, CallError, type Machine, maxErrorBytes, runOptions } from "./call.ts";
-import { isSuccess, letEnd, noteHead, whole } from "./complete.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { type Call, CallError, type Machine, runOptions } from "./call.ts";
+import { errorAnswer, isSuccess, letEnd, noteHead, understood, withoutKey } from "./complete.ts";
 
 /** A committed stream: its first content is in hand. */
 export interface OpenStream<Item> {
@@ -47,7 +48,7 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     const pool = machine.catalog().pool(call.destination, call.caller);
     const attempt = (lease: Lease<Target>) => firstContent(machine, lane, lease);
     const { value, lease, trail } = await machine.router.open(pool, attempt, options);
-    return committed(value, lease, trail, release);
+    return committed(value, lease, trail, machine.clock, release);
   } catch (error) {
     release();
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
@@ -55,25 +56,25 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
 }
 
 async function firstContent<Item>(
-  { upstream }: Machine,
+  { upstream, clock }: Machine,
   lane: Lane<unknown, Item>,
   lease: Lease<Target>,
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
   const answer = await upstream.send(target, key, lane.request(target, "stream"), cancellation);
   noteHead(lease, answer);
-  if (!isSuccess(answer)) throw new FaultError(lane.fault(await whole(answer, maxErrorBytes)));
+  if (!isSuccess(answer)) throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
   const { body } = answer;
   const reader = lane.reader(target);
   const items: Item[] = [];
   for (let heldBytes = 0; ; ) {
     const bytes = await body.read();
     const ended = typeof bytes === "string";
-    const read = ended ? reader.end() : reader.push(bytes);
+    const read = understood(lease, () => (ended ? reader.end() : reader.push(bytes)));
     items.push(...read.items);
     heldBytes += ended ? 0 : bytes.length;
     if (read.content) return { body, reader, ended, first: { ...read, items } };
-    if (read.fault) throw new FaultError({ ...read.fault, status: answer.status });
+    if (read.fault) throw new FaultError({ ...withoutKey(read.fault, key), status: answer.status });
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
     if (heldBytes > maxPreambleBytes) {
       throw new FaultError({ kind: "malformed", status: answer.status, message: "a stream without content" });
@@ -85,12 +86,14 @@ function committed<Item>(
   { body, reader, first, ended }: Opening<Item>,
   lease: Lease<Target>,
   trail: Trail,
+  clock: Clock,
   release: () => void,
 ): OpenStream<Item> {
   const { idleMs } = lease.endpoint;
   let read: StreamRead<Item> = first;
   let isFirst = true;
   let over = ended;
+  let finishedAt: number | undefined;
   /** Set when the attempt has been settled: nothing may settle it twice, and nothing more comes. */
   let failure: CallError | undefined;
   let settled = false;
@@ -103,7 +106,7 @@ function committed<Item>(
     release();
     if (error === undefined) {
       lease.settle({ ok: true });
-      void letEnd(body);
+      void letEnd(body, clock);
     } else {
       lease.settle({ ok: false, error });
       failure = CallError.from(error, trail);
@@ -113,12 +116,25 @@ function committed<Item>(
   // From the signal itself: whoever waits for a reader that has left would wait for ever.
   unlink = lease.cancellation.onCancel(settle);
 
+  /** Reads what may still follow a whole answer. Neither silence nor a cut makes it less whole, and pings do not prolong it. */
+  async function afterFinish(): Promise<Buffer | "end" | "silence"> {
+    finishedAt ??= clock.now();
+    const leftMs = finishedAt + afterFinishMs - clock.now();
+    if (leftMs <= 0) return "silence";
+    try {
+      return await body.read(leftMs);
+    } catch (error) {
+      if (error instanceof FaultError) return "end";
+      throw error;
+    }
+  }
+
   async function advance(): Promise<void> {
     if (over) throw new FaultError({ kind: "truncated" });
-    const bytes = await body.read(read.finished ? Math.min(afterFinishMs, idleMs) : idleMs);
+    const bytes = read.finished ? await afterFinish() : await body.read(idleMs);
     if (bytes === "silence" && !read.finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
     over = typeof bytes === "string";
-    read = typeof bytes === "string" ? reader.end() : reader.push(bytes);
+    read = understood(lease, () => (typeof bytes === "string" ? reader.end() : reader.push(bytes)));
   }
 
   return {
@@ -128,7 +144,7 @@ function committed<Item>(
       try {
         if (failure) throw failure;
         if (!isFirst) {
-          if (read.fault) throw new FaultError(read.fault);
+          if (read.fault) throw new FaultError(withoutKey(read.fault, lease.key));
           await advance();
         }
         isFirst = false;
@@ -136,7 +152,7 @@ function committed<Item>(
         const last = read.fault === undefined && (read.done || over);
         if (last) settle();
         // What came before a fault in the same read is still good: the fault is told by the next call.
-        else if (read.fault && read.items.length === 0) throw new FaultError(read.fault);
+        else if (read.fault && read.items.length === 0) throw new FaultError(withoutKey(read.fault, lease.key));
         return { items: read.items, last };
       } catch (error) {
         settle(error);

@@ -29,7 +29,7 @@ export interface StreamRead<Item> {
   /** The dialect's terminal event came: nothing after it counts. */
   readonly done: boolean;
   readonly usage?: TokenCounts;
-  readonly fault?: UpstreamFault;
+  readonly fault?: UpstreamFault | undefined;
 }
 
 /** Reads one stream. Pure and synchronous: whoever owns the socket pushes bytes. */

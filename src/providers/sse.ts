@@ -49,6 +49,7 @@ export class SseDecoder {
     const bytes = this.#length === 0 ? chunk : this.#append(chunk);
     const events: SseEvent[] = [];
     let eventStart = 0;
+    let nextLf = bytes.indexOf(lf, this.#scanned);
     let nextCr = bytes.indexOf(cr, this.#scanned);
     let at = this.#scanned;
     if (this.#afterCr && at < bytes.length) {
@@ -59,7 +60,7 @@ export class SseDecoder {
       }
     }
     while (at < bytes.length) {
-      const nextLf = bytes.indexOf(lf, at);
+      if (nextLf >= 0 && nextLf < at) nextLf = bytes.indexOf(lf, at);
       if (nextCr >= 0 && nextCr < at) nextCr = bytes.indexOf(cr, at);
       const byCr = nextCr >= 0 && (nextLf < 0 || nextCr < nextLf);
       const lineEnd = byCr ? nextCr : nextLf;
@@ -72,6 +73,7 @@ export class SseDecoder {
       if (lineEnd === this.#lineStart) {
         events.push({ data: this.#data, start: eventStart, end: at });
         this.#data = undefined;
+        this.#first = false;
         eventStart = at;
       } else {
         this.#line(bytes, this.#lineStart, lineEnd);

@@ -8,7 +8,8 @@ export type FaultClass =
   | "overloaded"
   | "transient_fault" // errors, resets, timeouts, nonsense
   | "caller_gone" // the caller left or its deadline passed
-  | "misconfigured"; // wrong base URL and the like
+  | "misconfigured" // wrong base URL and the like
+  | "internal"; // a bug of ours
 
 /** What a failed attempt means for the request. */
 export interface Verdict {

@@ -151,7 +151,8 @@ function problemsOf(issue: z.core.$ZodIssue, input: unknown, base: readonly Prop
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
       const at = [...path, key];
-      return { path: pathText(at), value: valueText(at, input), expected: "unknown key" };
+      // Its value is not shown: a misspelt `key` holds a key all the same.
+      return { path: pathText(at), value: "", expected: "unknown key" };
     });
   }
   if (issue.code === "invalid_union") {
@@ -182,15 +183,11 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
     if (typeof value !== "object" || value === null || !(step in value)) return "nothing";
     value = (value as Record<PropertyKey, unknown>)[step];
   }
-  if (
-    path.some((step) => /^(keys?|value|.*(secret|token|password).*)$/i.test(String(step))) &&
-    typeof value !== "object"
-  ) {
-    return "[secret]";
-  }
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  // A URL may carry a password, also one that is refused for it.
-  const text = (JSON.stringify(value) ?? "nothing").replace(/\/\/[^/@]*@/, "//[secret]@");
+  const text = JSON.stringify(value) ?? "nothing";
+  const secret = path.some((step) => /key|value|secret|token|password/i.test(String(step)));
+  // A URL that is refused may be refused for the password in it.
+  if (secret || (String(path.at(-1)) === "base_url" && /[@?#]/.test(text))) return "[secret]";
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
@@ -229,6 +226,23 @@ function crossCheck(config: Config): ConfigProblem[] {
     ...config.providers.flatMap((each) => [...each.models, ...each.models.map((model) => `${each.name}:${model}`)]),
   ]);
   const forwards = config.providers.some((each) => each.models.length === 0);
+  for (const [index, { models }] of config.auth.callers.entries()) {
+    for (const [position, model] of (models ?? []).entries()) {
+      if (!publicNames.has(model) && !forwards) {
+        complain(`auth.callers[${index}].models[${position}]`, model, "expected a model that is configured");
+      }
+    }
+  }
+  for (const [index, { keys, models, default_model: fallback }] of config.providers.entries()) {
+    const names = keys.map((key, position) => (typeof key === "string" ? `k${position + 1}` : key.name));
+    for (const [position, keyName] of names.entries()) {
+      if (names.indexOf(keyName) < position)
+        complain(`providers[${index}].keys[${position}].name`, keyName, "expected a name of its own");
+    }
+    if (fallback !== undefined && models.length > 0 && !models.includes(fallback)) {
+      complain(`providers[${index}].default_model`, fallback, "expected one of the provider's models");
+    }
+  }
   const wanted = config.defaults.model;
   if (wanted !== undefined && !publicNames.has(wanted) && !forwards) {
     complain("defaults.model", wanted, "expected a model that is configured");

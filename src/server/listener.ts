@@ -20,6 +20,12 @@ const preface = Buffer.from("PRI * HTTP/2.0");
 /** A connection that says nothing for so long is closed. */
 const firstBytesMs = 10_000;
 
+/** What HTTP/1.1 that cannot be read is answered, by Node's error; anything else is a plain 400. */
+const malformed: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+
 /** Makes a listener that hands every request of either version to one handler. */
 export function createListener(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
@@ -62,8 +68,11 @@ export function createListener(
   h2.on("sessionError", () => {});
   h1.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     // Malformed HTTP gets the plainest answer there is, if anything can still be said.
-    const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    const status = malformed[error.code ?? ""] ?? "400 Bad Request";
+    // Where an answer is under way it would land in the middle of that. (Node keeps the answer there, and does the same itself.)
+    const underWay = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
+    if (socket.writable && !underWay)
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
     else socket.destroy();
   });
   // A server that does not listen by itself enforces its time limits only when told that it does.
@@ -126,7 +135,6 @@ function tellApart(socket: Socket, clock: Clock, decide: (isHttp2: boolean) => v
     if (matches && length < preface.length) return;
     disarm();
     socket.off("readable", onReadable);
-    socket.off("end", disarm);
     socket.unshift(head);
     decide(matches);
   };
@@ -145,6 +153,8 @@ function guard(
   return (request, response) => {
     response.on("error", () => {});
     prepare(request, response);
+    // HTTP/1.0 need not say whom it asks, and some balancers' checks do not.
+    if (request.httpVersion === "1.0") request.headers.host ??= "localhost";
     const authority = request.headers[":authority"] ?? request.headers.host;
     try {
       if (typeof authority !== "string" || !URL.canParse(`http://${authority}/`)) {

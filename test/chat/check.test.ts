@@ -26,8 +26,8 @@ describe("a prompt", () => {
 
   test.each<[string, PromptInit]>([
     ["prompt.messages", { messages: [] }],
-    ["prompt.messages[0].role", { messages: [{ parts: [] }] }],
-    ["prompt.messages[0].role", { messages: [{ role: 99 as Role, parts: [] }] }],
+    ["prompt.messages[0].role", { messages: [{ parts: hello.parts }] }],
+    ["prompt.messages[0].role", { messages: [{ role: 99 as Role, parts: hello.parts }] }],
     ["prompt.messages[0].parts[0]", { messages: [{ role: Role.USER, parts: [{}] }] }],
     [
       "prompt.messages[0].parts[0]",
@@ -60,6 +60,9 @@ describe("a prompt", () => {
       "prompt.messages[0].parts[0].tool_result.tool_call_id",
       { messages: [{ role: Role.TOOL, parts: [{ kind: { case: "toolResult", value: {} } }] }] },
     ],
+    ["prompt.messages[0].parts", { messages: [{ role: Role.USER }] }],
+    ["prompt.model", { model: "x".repeat(257) }],
+    ["prompt.extension_json[deep]", { extensionJson: { deep: "[".repeat(200_000) + "]".repeat(200_000) } }],
     ["prompt.sampling.temperature", { sampling: { temperature: 2.1 } }],
     ["prompt.sampling.temperature", { sampling: { temperature: Number.NaN } }],
     ["prompt.sampling.top_p", { sampling: { topP: -0.1 } }],

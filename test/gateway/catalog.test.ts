@@ -144,6 +144,12 @@ describe("a pin", () => {
     expect(pinned.ruledOut).toEqual([{ endpoint: "d/think", reason: "model_not_served" }]);
   });
 
+  test("does not get a caller a model that it may not use", () => {
+    const caller = { ...everyone, models: new Set(["think"]) };
+    expect(ids("think", { provider: "c" }, caller)).toEqual([]);
+    expect(ids("think", { provider: "c" }, { ...caller, models: new Set(["think", "c:small"]) })).toEqual(["c/small"]);
+  });
+
   test("may ask a provider for a model of its own that has no public name", () => {
     expect(ids("own", { provider: "d" })).toEqual(["d/own"]);
   });

@@ -23,7 +23,7 @@ describe("an OpenAI body", () => {
     ["retry_count", [0, 9], [-1, 1e9, 1.5]],
     ["provider", ["x", { order: [] }], [7, []]],
     ["fallback_providers", [[], ["a"]], ["a", [1], Array(17).fill("a")]],
-    ["model", ["", "m", null], [7, {}]],
+    ["model", ["", "m", null], [7, {}, "x".repeat(257)]],
     ["tools", [[]], [{}]],
     ["logprobs", [true], [1]],
   ])("may say of %s what the API publishes, and nothing else", (field, good, bad) => {

@@ -165,6 +165,56 @@ describe("a stream of chunks", () => {
     });
   });
 
+  test("waits for a tool call's name where the id comes first, and loses no argument that came before it", () => {
+    const call = (fields: object) => chunk([delta({ tool_calls: [{ index: 0, ...fields }] })]);
+    const { parts } = read([
+      call({ id: "call_1", function: { arguments: "{" } }),
+      call({ function: { name: "f", arguments: "}" } }),
+      chunk([finish("tool_calls")]),
+      done,
+    ]);
+    expect(parts[0]?.[0]).toMatchObject({ value: { id: "call_1", name: "f", argumentsJson: "{}" } });
+  });
+
+  test("tells calls apart by their ids where they have no index, or all the same one", () => {
+    for (const index of [undefined, 0]) {
+      const call = (id: string, name: string, written: string) =>
+        chunk([delta({ tool_calls: [{ index, id, function: { name, arguments: written } }] })]);
+      const more = chunk([delta({ tool_calls: [{ index, function: { arguments: "2" } }] })]);
+      const { parts } = read([call("a", "f", "1"), call("b", "g", ""), more, chunk([finish("tool_calls")]), done]);
+      expect(parts[0]?.map(({ value }) => value)).toMatchObject([
+        { id: "a", name: "f", argumentsJson: "1" },
+        { id: "b", name: "g", argumentsJson: "2" },
+      ]);
+    }
+  });
+
+  test("joins a character whose halves come in two chunks", () => {
+    const [high, low] = "😀";
+    const { parts } = read([
+      chunk([delta({ content: "a" })]).replace('"a"', '"a\\ud83d"'),
+      chunk([delta({ content: "b" })]).replace('"b"', '"\\ude00b"'),
+      chunk([finish("stop")]),
+      done,
+    ]);
+    expect([high, low]).toHaveLength(2);
+    expect(parts).toEqual([[{ case: "text", value: "a😀b" }]]);
+  });
+
+  test("is whole although its usage was cut off after every finish reason", () => {
+    const { fault, fold } = read(
+      [chunk([delta({ content: "a" })]) + chunk([finish("stop")]) + chunk([], { usage: {} }).slice(0, 30)],
+      { ends: true },
+    );
+    expect(fault).toBeUndefined();
+    expect(fold.ended).toBe(true);
+  });
+
+  test("knows no finish reason that is only a word of JavaScript's", () => {
+    const { fold } = read([chunk([delta({ content: "a" })]), chunk([finish("constructor")]), done]);
+    expect(fold.completion.candidates[0]).toMatchObject({ finishReason: 0, nativeFinishReason: "constructor" });
+  });
+
   test("brings log probabilities, also of a last token without text", () => {
     const logprobs = (token: string) => ({
       logprobs: { content: [{ token, logprob: -1, bytes: [65], top_logprobs: [] }] },
@@ -188,8 +238,9 @@ describe("a stream of chunks", () => {
   });
 });
 
+const lane = (json: Record<string, unknown>) => nativeLane({ text: JSON.stringify(json), json });
+
 describe("the native lane", () => {
-  const lane = (json: Record<string, unknown>) => nativeLane({ text: JSON.stringify(json), json });
   const forwarded = (texts: readonly string[]) => {
     const reader = lane({}).reader(target);
     return texts.map((text) => Buffer.concat(reader.push(Buffer.from(text)).items.map((each) => each)).toString());
@@ -203,6 +254,13 @@ describe("the native lane", () => {
       "",
       second,
     ]);
+  });
+
+  test("closes an event that the upstream forgot to close, so that nothing runs into it", () => {
+    const reader = lane({}).reader(target);
+    const last = chunk([finish("stop")]);
+    expect(reader.push(Buffer.from(last.trimEnd())).items).toEqual([]);
+    expect(Buffer.concat(reader.end().items).toString()).toBe(last);
   });
 
   test("never passes on half an event, an error, or what follows it", () => {
@@ -220,6 +278,18 @@ describe("the native lane", () => {
   test("lets another gateway's provider object through", () => {
     const { body } = lane({ model: "a", provider: { order: ["x"] } }).request(target, "unary");
     expect(JSON.parse(String(body))).toEqual({ model: "m", provider: { order: ["x"] } });
+  });
+});
+
+describe("a whole answer that answers nothing", () => {
+  test.each([
+    { choices: [] },
+    { choices: [null] },
+    { choices: [{ index: 0, message: { content: null }, finish_reason: null }] },
+  ])("%o is no answer on either lane", (json) => {
+    const answer = { status: 200, headers: {}, body: Buffer.from(JSON.stringify(json)) };
+    expect(() => lane({}).answer(target, answer)).toThrow("malformed");
+    expect(() => typedLane(create(PromptSchema)).answer(target, answer)).toThrow("malformed");
   });
 });
 

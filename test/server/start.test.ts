@@ -118,7 +118,7 @@ describe("everhop serve", () => {
     const config = configFile("server: { prot: 1 }\nproviders: [{ name: a, base_url: nowhere }]\n");
     const served = serve(["--config", config]);
     expect(await served.exited).toBe(2);
-    expect(served.output()).toMatch(/server\.prot\s+unknown key, got 1/);
+    expect(served.output()).toMatch(/server\.prot\s+unknown key/);
     expect(served.output()).toMatch(/providers\[0\]\.base_url\s+expected an http or https URL.*, got "nowhere"/);
   });
 

@@ -34,6 +34,7 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
   const text = editMembers(value.text, {
     // What an upstream says under the same name makes room: there are gateways behind gateways.
     rename: { provider: "upstream_provider" },
+    remove: "provider" in value.json ? ["upstream_provider"] : [],
     set: {
       provider: JSON.stringify(provider),
       latency_ms: String(Math.round(latencyMs)),

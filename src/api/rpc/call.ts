@@ -34,9 +34,7 @@ export function startCall(edge: Edge, context: HandlerContext): RpcCall {
   function statusOf(error: unknown): ConnectError {
     const failed = CallError.from(error);
     if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
-    // A stream that has begun has sent its headers; what is told now travels in trailers.
-    const told = { ...headers, ...routeHeaders(failed.trail, seesTrail) };
-    return connectError(failed, { requestId, seesTrail, headers: told });
+    return connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
   }
 
   if (edge.stage() === "closing") throw statusOf(new CallError({ kind: "shutting_down" }, undefined));

@@ -2,7 +2,7 @@ import { create, type DescMessage, type MessageInitShape } from "@bufbuild/proto
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/ts/google/rpc/error_details_pb.ts";
-import type { Fault } from "../../chat/fault.ts";
+import type { Fault, Violation } from "../../chat/fault.ts";
 import { RouteTrailSchema } from "../../chat/messages.ts";
 import type { CallError } from "../../gateway/call.ts";
 import { failureOf, isFinal, messageOf, type RpcStatus, retryDelayMs } from "../../gateway/faults.ts";
@@ -33,11 +33,11 @@ export function connectError(
   const { rpc, reason } = failureOf(fault);
   const delayMs = retryDelayMs(fault);
   const providerCode = "providerCode" in fault ? fault.providerCode : undefined;
-  const metadata = { request_id: shown.requestId, ...(providerCode && { provider_code: providerCode }) };
+  const metadata = { request_id: shown.requestId, ...(providerCode && { provider_code: providerCode.toWellFormed() }) };
   const details: NonNullable<ConstructorParameters<typeof ConnectError>[3]> = [];
   details.push(detail(ErrorInfoSchema, { reason, domain: "everhop", metadata }));
-  const violations = violationsOf(fault);
-  if (violations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations: [...violations] }));
+  const fieldViolations = violationsOf(fault);
+  if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));
   if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(delayMs) }));
   if (trail && shown.seesTrail) details.push({ desc: RouteTrailSchema, value: boundedRouteTrail(trail) });
   const pushback = delayMs ?? (isFinal(fault) ? -1 : undefined);
@@ -45,10 +45,22 @@ export function connectError(
     ...shown.headers,
     ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }),
   };
-  return new ConnectError(messageOf(fault, shown.seesTrail), codes[rpc], headers, details, error);
+  return new ConnectError(messageOf(fault, shown.seesTrail).toWellFormed(), codes[rpc], headers, details, error);
 }
 
-function violationsOf(fault: Fault) {
+/** As many violations as fit beside the rest of a status, and as text that UTF-8 can hold. */
+const maxViolations = 10;
+
+function violationsOf(fault: Fault): Violation[] {
+  return allViolations(fault)
+    .slice(0, maxViolations)
+    .map(({ field, description }) => ({
+      field: field.slice(0, 100).toWellFormed(),
+      description: description.slice(0, 200).toWellFormed(),
+    }));
+}
+
+function allViolations(fault: Fault): readonly Violation[] {
   if (fault.kind === "invalid_request") return fault.violations;
   if (fault.kind === "refused_request" && fault.param) {
     return [{ field: fault.param, description: fault.message ?? "refused by the provider" }];

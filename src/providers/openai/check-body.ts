@@ -1,4 +1,12 @@
-import { maxFallbackProviders, maxStopSequences, outside, type Range, ranges, shown } from "../../chat/check.ts";
+import {
+  maxFallbackProviders,
+  maxModelLength,
+  maxStopSequences,
+  outside,
+  type Range,
+  ranges,
+  shown,
+} from "../../chat/check.ts";
 import type { Violation } from "../../chat/fault.ts";
 import { type JsonObject, objectOf } from "./json.ts";
 
@@ -42,7 +50,12 @@ export function checkBody(body: JsonObject): Violation[] {
     const problem = value === undefined || value === null ? undefined : outside(value, range);
     if (problem) violations.push({ field, description: problem });
   }
-  expect("model", typeof body["model"] === "string", "a model's name");
+  const { model } = body;
+  expect(
+    "model",
+    typeof model === "string" && model.length <= maxModelLength,
+    "a model's name of at most 256 characters",
+  );
   expect("stream", typeof body["stream"] === "boolean", "true or false");
   expect("stream_options", objectOf(body["stream_options"]) !== undefined, "an object");
   expect("logprobs", typeof body["logprobs"] === "boolean", "true or false");

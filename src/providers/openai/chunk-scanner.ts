@@ -1,9 +1,9 @@
 import type { UpstreamFault } from "../../chat/fault.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
 import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
-import { contentText, reasoningText, tokenCountsOf } from "./completion.ts";
+import { holdsContent, tokenCountsOf } from "./completion.ts";
 import { faultOfError } from "./faults.ts";
-import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+import { arrayOf, countOf, type JsonObject, objectOf, parseJson } from "./json.ts";
 
 /** An event of an OpenAI stream with its chunk; comments and events of other kinds have none. */
 export interface ScannedEvent extends SseEvent {
@@ -18,7 +18,7 @@ export interface Scan {
   readonly finished: boolean;
   readonly done: boolean;
   readonly usage?: TokenCounts;
-  readonly fault?: UpstreamFault;
+  readonly fault?: UpstreamFault | undefined;
 }
 
 /** How much of a body that is no event stream is kept, to tell what it is. */
@@ -62,7 +62,9 @@ export class ChunkScanner {
     // A server that knows nothing of `n` sends one candidate and ends well: what it began it has finished.
     const begunAndFinished =
       this.#seenCandidates.size > 0 && this.#seenCandidates.size === this.#finishedCandidates.size;
-    if (rest.done || begunAndFinished) return rest;
+    if (rest.done) return rest;
+    // Then what does not parse any more was usage at best.
+    if (begunAndFinished) return { ...rest, fault: undefined };
     // Whatever does not parse at the very end is a cut, not nonsense.
     if (rest.fault && rest.fault.kind !== "malformed") return rest;
     return { ...rest, fault: this.#preamble ? this.#faultOfPreamble(this.#preamble) : { kind: "truncated" } };
@@ -108,7 +110,7 @@ export class ChunkScanner {
     for (const each of arrayOf(chunk["choices"])) {
       const choice = objectOf(each);
       if (!choice) continue;
-      const index = typeof choice["index"] === "number" ? choice["index"] : 0;
+      const index = countOf(choice["index"]);
       this.#seenCandidates.add(index);
       const delta = objectOf(choice["delta"]);
       if (delta && holdsContent(delta)) content = true;
@@ -126,15 +128,4 @@ export class ChunkScanner {
     if (json?.["error"] || json?.["detail"]) return faultOfError(json);
     return { kind: "malformed", message: "the answer is not an event stream" };
   }
-}
-
-function holdsContent(delta: JsonObject): boolean {
-  return Boolean(
-    contentText(delta["content"]) ||
-      reasoningText(delta) ||
-      delta["refusal"] ||
-      arrayOf(delta["tool_calls"]).length > 0 ||
-      delta["audio"] ||
-      delta["function_call"],
-  );
 }

@@ -30,17 +30,37 @@ export const knownMembers = {
 
 /**
  * A whole answer in the contract's words.
- * @throws FaultError when it holds no choice
+ * @throws FaultError when it holds nothing
  */
 export function completionOf(json: JsonObject, target: Target): Completion {
+  if (!holdsAnswer(json)) throw new FaultError({ kind: "malformed", message: "the answer holds nothing" });
   const choices = arrayOf(json["choices"]);
-  if (choices.length === 0) throw new FaultError({ kind: "malformed", message: "the answer has no choices" });
   return create(CompletionSchema, {
     ...headOf(json, target),
     candidates: choices.map((choice, position) => candidateOf(objectOf(choice) ?? {}, position, target)),
     ...usageField(json["usage"]),
     extensionJson: extensionsOf(json, knownMembers.answer),
   });
+}
+
+/** Whether a whole answer answers anything: some candidate has content, or at least a reason why it ended. */
+export function holdsAnswer(json: JsonObject): boolean {
+  return arrayOf(json["choices"]).some((each) => {
+    const choice = objectOf(each);
+    return choice && (typeof choice["finish_reason"] === "string" || holdsContent(objectOf(choice["message"]) ?? {}));
+  });
+}
+
+/** Whether a message or delta has content: text, thinking, a refusal, a tool call or sound. A role alone is none. */
+export function holdsContent(message: JsonObject): boolean {
+  return Boolean(
+    contentText(message["content"]) ||
+      reasoningText(message) ||
+      message["refusal"] ||
+      arrayOf(message["tool_calls"]).length > 0 ||
+      message["audio"] ||
+      message["function_call"],
+  );
 }
 
 /** What an answer and each chunk of a stream begin with. */
@@ -114,18 +134,18 @@ export function contentText(content: unknown): string | undefined {
   return texts.length > 0 ? texts.join("") : undefined;
 }
 
-const finishReasons: Readonly<Record<string, FinishReason>> = {
-  stop: FinishReason.STOP,
-  length: FinishReason.LENGTH,
-  tool_calls: FinishReason.TOOL_CALLS,
-  function_call: FinishReason.TOOL_CALLS,
-  content_filter: FinishReason.CONTENT_FILTER,
-};
+const finishReasons: ReadonlyMap<string, FinishReason> = new Map([
+  ["stop", FinishReason.STOP],
+  ["length", FinishReason.LENGTH],
+  ["tool_calls", FinishReason.TOOL_CALLS],
+  ["function_call", FinishReason.TOOL_CALLS],
+  ["content_filter", FinishReason.CONTENT_FILTER],
+]);
 
 /** Why a candidate ended, in our word and in the provider's. */
 export function finishOf(value: unknown): { finishReason: FinishReason; nativeFinishReason: string } {
   const native = textOf(value) ?? "";
-  return { finishReason: finishReasons[native] ?? FinishReason.UNSPECIFIED, nativeFinishReason: native };
+  return { finishReason: finishReasons.get(native) ?? FinishReason.UNSPECIFIED, nativeFinishReason: native };
 }
 
 /** Log probabilities of a choice or of a chunk's choice. */

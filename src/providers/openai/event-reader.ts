@@ -12,13 +12,13 @@ import {
   PartSchema,
   PartStartSchema,
   type TokenLogprob,
+  type ToolCall,
   type Usage,
 } from "../../chat/messages.ts";
 import type { StreamRead, StreamReader } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
 import {
-  argumentsText,
   contentText,
   finishOf,
   headOf,
@@ -31,10 +31,30 @@ import {
 } from "./completion.ts";
 import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";
 
+/** A part that has begun. */
+interface OpenPart {
+  /** `text`, `reasoning` or `refusal`: there is one of each. Undefined for a tool call, of which there may be several. */
+  readonly name: "text" | "reasoning" | "refusal" | undefined;
+  /** Half a character, when a chunk ended inside of a surrogate pair. */
+  half: string;
+}
+
+/** A tool call on its way: it becomes a part when its name has come, for the part's head holds it whole. */
+interface OpenCall {
+  readonly index: number | undefined;
+  id: string;
+  name: string;
+  /** Arguments that came before the name. */
+  held: string;
+  partIndex: number | undefined;
+}
+
 /** What is open of one candidate. */
 interface OpenCandidate {
-  /** Parts in the order they began, each with the name by which its deltas find it. */
-  readonly parts: string[];
+  readonly index: number;
+  /** In the order in which they began. */
+  readonly parts: OpenPart[];
+  readonly calls: OpenCall[];
   finish: unknown;
   readonly extensions: Record<string, string>;
 }
@@ -71,11 +91,11 @@ export function createEventReader(target: Target, candidateCount: number): Strea
   }
 
   function takeChoice(choice: JsonObject, items: CompletionEvent[]): void {
-    const candidateIndex = countOf(choice["index"]);
-    let candidate = candidates.get(candidateIndex);
+    const index = countOf(choice["index"]);
+    let candidate = candidates.get(index);
     if (!candidate) {
-      candidate = { parts: [], finish: undefined, extensions: {} };
-      candidates.set(candidateIndex, candidate);
+      candidate = { index, parts: [], calls: [], finish: undefined, extensions: {} };
+      candidates.set(index, candidate);
     }
     const delta = objectOf(choice["delta"]) ?? {};
     Object.assign(
@@ -85,46 +105,100 @@ export function createEventReader(target: Target, candidateCount: number): Strea
     );
     if (typeof choice["finish_reason"] === "string") candidate.finish = choice["finish_reason"];
 
-    let logprobs = logprobsOf(choice["logprobs"]);
-    const append = (name: string, head: Part, appended: PartDelta["delta"]) => {
-      const partIndex = openPart(candidate, candidateIndex, name, head, items);
-      if (!appended.value && logprobs.length === 0) return;
-      items.push(deltaEvent(candidateIndex, partIndex, appended, logprobs));
-      logprobs = [];
-    };
+    const logprobs = logprobsOf(choice["logprobs"]);
     const reasoning = reasoningText(delta);
-    if (reasoning) append("reasoning", reasoningPart("", target), { case: "reasoning", value: reasoning });
     const text = contentText(delta["content"]);
-    // A last token without text may still have its log probability.
-    const wantsText = text || (logprobs.length > 0 && !reasoning && !delta["refusal"] && !delta["tool_calls"]);
-    if (wantsText)
-      append("text", create(PartSchema, { kind: { case: "text", value: "" } }), { case: "text", value: text ?? "" });
     const refusal = textOf(delta["refusal"]);
-    if (refusal)
-      append("refusal", create(PartSchema, { kind: { case: "refusal", value: "" } }), {
-        case: "refusal",
-        value: refusal,
-      });
-    for (const [position, each] of arrayOf(delta["tool_calls"]).entries()) {
-      const call = objectOf(each) ?? {};
-      const at = typeof call["index"] === "number" ? call["index"] : position;
-      const written = argumentsText(objectOf(call["function"])?.["arguments"]);
-      const named = toolCallPart({ ...call, function: { ...objectOf(call["function"]), arguments: "" } });
-      append(`tool ${at}`, named, { case: "argumentsJson", value: written });
+    const calls = arrayOf(delta["tool_calls"]);
+    if (reasoning) {
+      const partIndex = partNamed("reasoning", () => reasoningPart("", target), candidate, items);
+      append(candidate, partIndex, { case: "reasoning", value: reasoning }, logprobs.splice(0), items);
     }
+    // A last token without text may still have its log probability.
+    if (text || (logprobs.length > 0 && !refusal && calls.length === 0)) {
+      const partIndex = partNamed(
+        "text",
+        () => create(PartSchema, { kind: { case: "text", value: "" } }),
+        candidate,
+        items,
+      );
+      append(candidate, partIndex, { case: "text", value: text ?? "" }, logprobs.splice(0), items);
+    }
+    if (refusal) {
+      const partIndex = partNamed(
+        "refusal",
+        () => create(PartSchema, { kind: { case: "refusal", value: "" } }),
+        candidate,
+        items,
+      );
+      append(candidate, partIndex, { case: "refusal", value: refusal }, logprobs.splice(0), items);
+    }
+    for (const call of calls) takeCall(objectOf(call) ?? {}, candidate, items);
+  }
+
+  function takeCall(delta: JsonObject, candidate: OpenCandidate, items: CompletionEvent[]): void {
+    const { calls } = candidate;
+    const part = toolCallPart(delta).kind.value as ToolCall; // toolCallPart makes nothing else
+    const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
+    // By index, where servers give one; by id, where they begin another call under the same index; else the last one goes on.
+    let call = calls.findLast((each) => index === undefined || each.index === index);
+    if (!call || (part.id && call.id && part.id !== call.id)) {
+      call = { index, id: "", name: "", held: "", partIndex: undefined };
+      calls.push(call);
+    }
+    call.id ||= part.id;
+    call.name ||= part.name;
+    call.held += part.argumentsJson;
+    if (call.name) tellCall(call, candidate, items);
+  }
+
+  /** Opens the call's part if it is not open yet, and hands on the arguments that were held. */
+  function tellCall(call: OpenCall, candidate: OpenCandidate, items: CompletionEvent[]): void {
+    const { id, name } = call;
+    call.partIndex ??= openPart(
+      undefined,
+      create(PartSchema, { kind: { case: "toolCall", value: { id, name } } }),
+      candidate,
+      items,
+    );
+    const value = call.held;
+    call.held = "";
+    append(candidate, call.partIndex, { case: "argumentsJson", value }, [], items);
+  }
+
+  function append(
+    { index, parts }: OpenCandidate,
+    partIndex: number,
+    delta: { case: "text" | "reasoning" | "refusal" | "argumentsJson"; value: string },
+    logprobs: TokenLogprob[],
+    items: CompletionEvent[],
+  ): void {
+    const part = parts[partIndex] as OpenPart; // it has just been found or opened
+    const joined = part.half + delta.value;
+    // A contract of UTF-8 cannot hold half a character: it waits for its other half.
+    part.half = /[\ud800-\udbff]$/.test(joined) ? joined.slice(-1) : "";
+    const value = part.half ? joined.slice(0, -1) : joined;
+    if (value || logprobs.length > 0) items.push(deltaEvent(index, partIndex, { ...delta, value }, logprobs));
+  }
+
+  function partNamed(
+    name: NonNullable<OpenPart["name"]>,
+    head: () => Part,
+    candidate: OpenCandidate,
+    items: CompletionEvent[],
+  ): number {
+    const known = candidate.parts.findIndex((part) => part.name === name);
+    return known >= 0 ? known : openPart(name, head(), candidate, items);
   }
 
   function openPart(
-    { parts }: OpenCandidate,
-    candidateIndex: number,
-    name: string,
+    name: OpenPart["name"],
     head: Part,
+    { index: candidateIndex, parts }: OpenCandidate,
     items: CompletionEvent[],
   ): number {
-    const known = parts.indexOf(name);
-    if (known >= 0) return known;
     start(items);
-    const partIndex = parts.push(name) - 1;
+    const partIndex = parts.push({ name, half: "" }) - 1;
     const value = create(PartStartSchema, { candidateIndex, partIndex, head });
     items.push(create(CompletionEventSchema, { kind: { case: "partStart", value } }));
     return partIndex;
@@ -140,10 +214,12 @@ export function createEventReader(target: Target, candidateCount: number): Strea
   function close(items: CompletionEvent[]): void {
     closed = true;
     start(items);
-    for (const [candidateIndex, { parts, finish, extensions: extensionJson }] of [...candidates].sort(
-      ([a], [b]) => a - b,
-    )) {
-      for (const partIndex of parts.keys()) {
+    for (const candidate of [...candidates.values()].sort((a, b) => a.index - b.index)) {
+      const { index: candidateIndex, parts, calls, finish, extensions: extensionJson } = candidate;
+      for (const call of calls) if (call.partIndex === undefined) tellCall(call, candidate, items);
+      for (const [partIndex, { name, half }] of parts.entries()) {
+        // The other half never came: then it is told as it is, as a whole answer would tell it.
+        if (half) items.push(deltaEvent(candidateIndex, partIndex, { case: name ?? "argumentsJson", value: half }, []));
         const value = create(PartEndSchema, { candidateIndex, partIndex });
         items.push(create(CompletionEventSchema, { kind: { case: "partEnd", value } }));
       }

@@ -19,7 +19,9 @@ interface ErrorBody {
  */
 export function faultOf(answer: HttpAnswer): UpstreamFault {
   const text = answer.body.toString("utf8", 0, 64 * 1024);
-  const json = objectOf(parseJson(text));
+  const value = parseJson(text);
+  const json = objectOf(value) ?? objectOf(arrayOf(value)[0]); // Gemini wraps its errors in a list
+  if (!json && answer.status === 400 && /^\s*</.test(text)) return { kind: "malformed", status: answer.status };
   const body = json ? errorBody(json) : undefined;
   const retryAfter = retryAfterMs(answer.headers);
   const words: UpstreamWords = {
@@ -46,12 +48,21 @@ function kindOf(status: number, body: ErrorBody | undefined): { kind: UpstreamFa
     return { kind: "context_length_exceeded" };
   }
   if (/content_filter|content_policy|moderation/.test(marks)) return { kind: "content_filtered" };
-  if (status === 402 || /insufficient_(quota|balance|funds)|billing|quota_exceeded|spend_limit/.test(marks)) {
+  // OpenRouter's 403 is moderation, which no other key or provider should be asked to get around.
+  if (status === 403 && /moderation|flagged/.test(message)) return { kind: "content_filtered" };
+  if (
+    status === 402 ||
+    /insufficient_(quota|balance|funds)|billing|quota_exceeded|spend_limit/.test(marks) ||
+    (status < 500 && /credit balance is too low|insufficient (balance|credit)/.test(message))
+  ) {
     return { kind: "quota_exhausted" };
   }
-  if (status === 401 || /invalid_api_key|authentication_error|no_db_connection/.test(marks))
+  // Gemini and xAI answer a bad key with 400.
+  const badKey = status < 500 && /(incorrect|invalid) api key|api key not valid/.test(message);
+  if (status === 401 || badKey || /invalid_api_key|authentication_error|no_db_connection/.test(marks)) {
     return { kind: "key_refused" };
-  if (/model_not_found/.test(marks)) return { kind: "model_unavailable" };
+  }
+  if (/model_not_(found|available)/.test(marks)) return { kind: "model_unavailable" };
   if (status === 429) return { kind: "rate_limited" };
   if (status === 503 || status === 529 || /overloaded/.test(marks)) return { kind: "overloaded" };
   // A 404 is about the model if it says so; else it is about the path.
@@ -63,7 +74,7 @@ function kindOf(status: number, body: ErrorBody | undefined): { kind: UpstreamFa
   // A firewall between here and the provider answers 403 with a page; the provider itself answers with JSON.
   if (status === 403) return { kind: body ? "key_refused" : "server_error" };
   if (status === 408 || status >= 500) return { kind: "server_error" };
-  if (status >= 400) return { kind: "refused_request" };
+  if (status === 400 || status === 413 || status === 415 || status === 422) return { kind: "refused_request" };
   return { kind: "malformed" }; // redirects are not followed, and other codes mean nothing here
 }
 
@@ -107,8 +118,8 @@ function wordsOf(body: ErrorBody | undefined): UpstreamWords {
   const code = body.code !== undefined && !/^\d+$/.test(body.code) ? body.code : (body.type ?? body.code);
   return {
     ...(message !== undefined && { message: presentable(message) }),
-    ...(code !== undefined && { providerCode: code.slice(0, 100) }),
-    ...(param !== undefined && { param: param.slice(0, 200) }),
+    ...(code !== undefined && { providerCode: presentable(code).slice(0, 100) }),
+    ...(param !== undefined && { param: presentable(param).slice(0, 200) }),
   };
 }
 
@@ -116,7 +127,7 @@ function wordsOf(body: ErrorBody | undefined): UpstreamWords {
 function presentable(message: string): string {
   return message
     .slice(0, 1000)
-    .replace(/\bhttps?:\/\/\S+/gi, "[address]")
+    .replace(/\bhttps?:\/\/\S+|\b[\w-]+(\.[\w-]+)*:\d{2,5}\b|\b\d{1,3}(\.\d{1,3}){3}\b/gi, "[address]")
     .replace(/\b(sk|pk|rk|gsk|xai)[-_][\w*.-]{8,}|\bbearer\s+\S+/gi, "[key]")
     .replace(/[\u0000-\u001f\u007f]+/g, " ");
 }

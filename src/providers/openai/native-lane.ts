@@ -1,9 +1,9 @@
 import { FaultError } from "../../chat/fault.ts";
 import type { Lane, StreamRead } from "../lane.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
-import { tokenCountsOf } from "./completion.ts";
+import { holdsAnswer, tokenCountsOf } from "./completion.ts";
 import { faultOf, faultOfError } from "./faults.ts";
-import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+import { type JsonObject, objectOf, parseJson } from "./json.ts";
 import { editMembers } from "./json-members.ts";
 
 /** An OpenAI chat request as it came. */
@@ -28,7 +28,7 @@ const routingMembers = ["fallback_providers", "timeout", "retry_count"];
  * came. So fields that the gateway knows nothing of survive in both directions.
  */
 export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
-  const remove = typeof json["provider"] === "object" ? routingMembers : [...routingMembers, "provider"];
+  const remove = objectOf(json["provider"]) ? routingMembers : [...routingMembers, "provider"];
   const count = json["n"];
   const candidateCount = typeof count === "number" ? count : 1;
   return {
@@ -46,8 +46,8 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       if (!answerJson)
         throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
       if (answerJson["error"]) throw new FaultError({ ...faultOfError(answerJson), status: answer.status });
-      if (arrayOf(answerJson["choices"]).length === 0) {
-        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer has no choices" });
+      if (!holdsAnswer(answerJson)) {
+        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer holds nothing" });
       }
       const usage = tokenCountsOf(answerJson["usage"]);
       return { value: { text: answerText, json: answerJson }, ...(usage && { usage }) };
@@ -56,7 +56,11 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       const scanner = new ChunkScanner(candidateCount);
       return {
         push: (bytes) => passedOn(scanner.push(bytes)),
-        end: () => passedOn(scanner.end()),
+        end() {
+          const read = passedOn(scanner.end());
+          // An event that the upstream forgot to close must not swallow what the caller is told next.
+          return read.items.length > 0 ? { ...read, items: [...read.items, Buffer.from("\n\n")] } : read;
+        },
       };
     },
     fault: faultOf,

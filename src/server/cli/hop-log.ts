@@ -30,7 +30,7 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   const cells = [
     start(trail, attempt.startTimeMs + durationMs),
     `hop ${index}`,
-    `${endpoint}${keyName && `#${keyName}`}`.padEnd(24),
+    printable(`${endpoint}${keyName && `#${keyName}`}`).padEnd(24),
     styleText(good ? "green" : "red", result.padEnd(22)),
     times.filter(Boolean).join(", "),
   ];
@@ -40,11 +40,21 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
 function skipLine(trail: Trail, { endpoint, reason, beforeAttempt }: SkipRecord): string {
   const last = trail.attempts.at(-1);
   const wallMs = last ? last.startTimeMs + (last.durationMs ?? 0) : undefined;
-  return [start(trail, wallMs), `skip ${beforeAttempt}`, endpoint.padEnd(24), styleText("yellow", reason)].join("  ");
+  return [
+    start(trail, wallMs),
+    `skip ${beforeAttempt}`,
+    printable(endpoint).padEnd(24),
+    styleText("yellow", reason),
+  ].join("  ");
 }
 
 /** When, and of which request: the trace id's beginning tells lines of one request. */
 function start({ traceId, model }: Trail, wallMs: number | undefined): string {
   const time = wallMs === undefined ? "--:--:--.---" : new Date(wallMs).toISOString().slice(11, 23);
-  return `${styleText("dim", `${time}  ${traceId.slice(0, 8)}`)}  ${model}`;
+  return `${styleText("dim", `${time}  ${traceId.slice(0, 8)}`)}  ${printable(model)}`;
+}
+
+/** A caller may put anything into a model's name; a terminal obeys some of it. */
+function printable(name: string): string {
+  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?").slice(0, 80);
 }

@@ -664,7 +664,7 @@ export const Role = {
   UNSPECIFIED: 0,
 
   /**
-   * The application: instructions above the user's. Sent as `developer` where a model asks for that.
+   * The application: instructions above the user's.
    *
    * @generated from enum value: ROLE_SYSTEM = 1;
    */

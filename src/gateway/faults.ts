@@ -206,7 +206,11 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     reason: "DEADLINE_EXCEEDED",
     meaning: gone,
   },
-  shutting_down: { ...unavailable, reason: "SHUTTING_DOWN", meaning: gone },
+  shutting_down: {
+    ...unavailable,
+    reason: "SHUTTING_DOWN",
+    meaning: { next: "stop", blame: "nobody", class: "local" },
+  },
   // What the whole request came to.
   all_failed: { ...unavailable, http: 502, code: "all_providers_failed", reason: "ALL_PROVIDERS_FAILED" },
   all_limited: limited,
@@ -220,6 +224,14 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     meaning: bug,
   },
 };
+
+const unreachableHints = {
+  refused: "nothing listens there: check that the provider is up and the base URL's port right",
+  dns: "the base URL's host has no address: check its name",
+  tls: "no secure connection: check the provider's certificate, and that the base URL should be https",
+  connect_timeout: "connecting takes too long: check the network, or raise timeouts.connect",
+  network: "no way to the provider from here: check the network",
+} as const;
 
 /** How a fault is told to a caller. */
 export function failureOf(fault: Fault): Failure {
@@ -245,6 +257,7 @@ export function verdictOf(error: unknown): Verdict {
   const { status, providerCode, retryAfterMs } = fault as UpstreamWords; // a fault that is not an upstream's has none of them
   return {
     ...meaning,
+    ...(fault.kind === "unreachable" && { hint: unreachableHints[fault.cause] }),
     ...(status !== undefined && { httpStatus: status }),
     ...(providerCode !== undefined && { providerCode }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
@@ -261,6 +274,8 @@ export function requestFault({ cause, verdict, trail }: RouteError): Fault {
     const waits = trail.attempts.flatMap(({ retryAfterMs }) => (retryAfterMs === undefined ? [] : [retryAfterMs]));
     return { kind: "all_limited", summary, ...(waits.length > 0 && { retryAfterMs: Math.min(...waits) }) };
   }
+  // What was left untried was left for lack of the caller's time.
+  if (trail.skips.some(({ reason }) => reason === "deadline")) return { kind: "deadline_exceeded" };
   // Whoever asks one provider for a model by name learns that it has none.
   const onlyMissing = trail.attempts.every(({ outcome }) => outcome === "model_unavailable");
   if (trail.policy === "direct" && onlyMissing) return { kind: "unknown_model", model: trail.model };

@@ -9,6 +9,7 @@ export type FaultClass =
   | "transient_fault" // errors, resets, timeouts, nonsense
   | "caller_gone" // the caller left or its deadline passed
   | "misconfigured" // wrong base URL and the like
+  | "local" // ended by the gateway itself: it is shutting down
   | "internal"; // a bug of ours
 
 /** What a failed attempt means for the request. */

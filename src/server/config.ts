@@ -44,7 +44,21 @@ const baseUrl = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const priority = z.int("expected a whole number").min(0, "expected 0 or more").max(1_000_000);
+/** A number or a switch may come out of the environment, where everything is text. */
+const fromText = (value: unknown) => {
+  if (typeof value !== "string") return value;
+  if (value === "true" || value === "false") return value === "true";
+  return /^-?\d{1,15}$/.test(value) ? Number(value) : value;
+};
+
+const wholeNumber = (min: number, max: number) => {
+  const expected = `expected a whole number from ${min} to ${max}`;
+  return z.preprocess(fromText, z.int(expected).min(min, expected).max(max, expected));
+};
+
+const flag = z.preprocess(fromText, z.boolean());
+
+const priority = wholeNumber(0, 1_000_000);
 
 const provider = z.strictObject({
   name,
@@ -53,7 +67,7 @@ const provider = z.strictObject({
   base_url: baseUrl,
   keys: z.array(z.union([secret, z.strictObject({ name, value: secret })])).default([]),
   priority: priority.default(1),
-  enabled: z.boolean().default(true),
+  enabled: flag.default(true),
   timeout: positiveDuration.optional(),
   timeouts: z
     .strictObject({
@@ -78,26 +92,24 @@ const caller = z.strictObject({
   name,
   key: secret,
   models: z.array(modelName).optional(),
-  trail: z.boolean().default(true),
+  trail: flag.default(true),
 });
 
 /** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
 const fileSchema = z.strictObject({
   server: z
     .strictObject({
-      host: z.string().min(1).default("127.0.0.1"),
-      port: z.int("expected a port from 0 to 65535").min(0).max(65535).default(8000),
+      host: z.string().min(1, "expected an address").default("127.0.0.1"),
+      port: wholeNumber(0, 65_535).default(8000),
     })
     .prefault({}),
-  auth: z.strictObject({ open: z.boolean().default(false), callers: z.array(caller).default([]) }).prefault({}),
+  auth: z.strictObject({ open: flag.default(false), callers: z.array(caller).default([]) }).prefault({}),
   providers: z.array(provider).default([]),
   models: z
     .array(z.strictObject({ name: modelName, targets: z.array(target).min(1, "expected at least one target") }))
     .default([]),
   defaults: z.strictObject({ model: modelName.optional() }).prefault({}),
-  routing: z
-    .strictObject({ max_attempts: z.int("expected a whole number from 1 to 10").min(1).max(10).default(4) })
-    .prefault({}),
+  routing: z.strictObject({ max_attempts: wholeNumber(1, 10).default(4) }).prefault({}),
   drain: z.strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") }).prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
 });
@@ -184,10 +196,10 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
     value = (value as Record<PropertyKey, unknown>)[step];
   }
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  const text = JSON.stringify(value) ?? "nothing";
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
   const secret = path.some((step) => /key|value|secret|token|password/i.test(String(step)));
-  // A URL that is refused may be refused for the password in it.
-  if (secret || (String(path.at(-1)) === "base_url" && /[@?#]/.test(text))) return "[secret]";
+  // A URL that is refused may be refused for the password in it, or be a key in the wrong place.
+  if (secret || (String(path.at(-1)) === "base_url" && /[@?#]|^"\w{1,6}-/.test(text))) return "[secret]";
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
@@ -221,9 +233,10 @@ function crossCheck(config: Config): ConfigProblem[] {
       problems.push({ path: `auth.callers[${index}].key`, value: "[secret]", expected: "expected a key of its own" });
     }
   }
+  const declared = config.providers.flatMap((each) => each.models);
   const publicNames = new Set([
-    ...config.models.map((model) => model.name),
-    ...config.providers.flatMap((each) => [...each.models, ...each.models.map((model) => `${each.name}:${model}`)]),
+    ...(config.models.length > 0 ? config.models.map((model) => model.name) : declared),
+    ...config.providers.flatMap((each) => each.models.map((model) => `${each.name}:${model}`)),
   ]);
   const forwards = config.providers.some((each) => each.models.length === 0);
   for (const [index, { models }] of config.auth.callers.entries()) {

@@ -26,7 +26,10 @@ export function environmentConfig(env: Environment): Record<string, unknown> | u
       };
     });
   const model = env["OPENAI_MODEL"];
-  return { providers, ...(model && { defaults: { model } }) };
+  if (!model) return { providers };
+  // Public by name, so that a list of models is not empty; the providers go on taking any other model as well.
+  const targets = providers.map(({ name }) => ({ provider: name, model }));
+  return { providers, models: [{ name: model, targets }], defaults: { model } };
 }
 
 /** A reference to the environment that leads nowhere. */

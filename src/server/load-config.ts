@@ -59,12 +59,25 @@ function readFile(path: string, env: Environment): Record<string, unknown> {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw problem(`cannot be read (${(error as { code?: string }).code ?? "unknown error"})`);
+    const { code = "unknown error" } = error as { code?: string };
+    throw problem(code === "ENOENT" ? "there is no such file" : `cannot be read (${code})`);
   }
-  const document = parseDocument(text, { prettyErrors: true }); // JSON is YAML too
-  if (document.errors.length > 0)
-    throw problem(document.errors.map(({ message }) => message.split("\n")[0]).join("; "));
-  const value: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const document = parseDocument(text, { merge: true }); // JSON is YAML too
+  if (document.errors.length > 0) {
+    // The parser's own words repeat what stands there, and what stands there may be a key.
+    const places = document.errors.slice(0, 3).map(({ code, linePos }) => {
+      const words = code.toLowerCase().replaceAll("_", " ");
+      return linePos ? `line ${linePos[0].line}, column ${linePos[0].col}: ${words}` : words;
+    });
+    throw problem(`is no valid YAML: ${places.join("; ")} (texts with \${NAME} in braces or lists need quotes)`);
+  }
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 }) ?? {};
+    JSON.stringify(value);
+  } catch {
+    throw problem("has aliases that lead nowhere, into themselves, or to too much");
+  }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw problem("expected a mapping at the top");
   const missing: MissingVariable[] = [];

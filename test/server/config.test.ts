@@ -18,6 +18,15 @@ function problemsOf(input: unknown): string[] {
   }
 }
 
+/** Aliases of aliases: a few lines that would become millions. */
+function bomb(): string {
+  const lines = Array.from(
+    { length: 9 },
+    (_, depth) => `b${depth}: &b${depth} [${Array(9).fill(depth ? `*b${depth - 1}` : "x")}]`,
+  );
+  return lines.join("\n");
+}
+
 function load(text: string | undefined, env: Record<string, string> = {}, overrides = {}) {
   const folder = mkdtempSync(join(tmpdir(), "everhop-test-"));
   const path = join(folder, "everhop.yaml");
@@ -54,7 +63,7 @@ describe("a configuration", () => {
       modles: [],
     });
     expect(problems).toEqual([
-      "server.port = 70000: expected a port from 0 to 65535",
+      "server.port = 70000: expected a whole number from 0 to 65535",
       "server.prot = : unknown key",
       "auth.callers[0].key = [secret]: expected a key",
       'providers[0].name = "123": expected 1 to 64 of A-Z a-z 0-9 . _ -, not digits alone',
@@ -67,6 +76,23 @@ describe("a configuration", () => {
       "modles = : unknown key",
     ]);
     expect(problems.join()).not.toContain("canary");
+  });
+
+  test("takes numbers and switches as texts, too, for the environment has nothing else", () => {
+    const config = checkConfig(
+      { server: { port: "81" }, providers: [{ ...local, enabled: "false", priority: "3" }] },
+      "test",
+    );
+    expect(config.server.port).toBe(81);
+    expect(config.providers[0]).toMatchObject({ enabled: false, priority: 3 });
+  });
+
+  test("may not have a default model that nobody could ask for", () => {
+    const models = [{ name: "t", targets: [{ provider: "a", model: "m" }] }];
+    const providers = [{ ...local, models: ["m"] }];
+    expect(problemsOf({ providers, models, defaults: { model: "m" } })).toHaveLength(1);
+    expect(problemsOf({ providers, models, defaults: { model: "a:m" } })).toEqual([]);
+    expect(problemsOf({ providers, defaults: { model: "m" } })).toEqual([]);
   });
 
   test("never shows what may be a secret, however it is misspelt", () => {
@@ -141,7 +167,17 @@ describe("loading", () => {
   test("says where a file that is no YAML is wrong, and that a file is not there", () => {
     expect(() => load("providers: [\n")).toThrow(/cannot be used:[\s\S]*line/);
     expect(() => load("- a\n")).toThrow(/expected a mapping/);
-    expect(() => loadConfig({ path: "/no/such.yaml", env: {}, overrides: {} })).toThrow(/cannot be read \(ENOENT\)/);
+    expect(() => loadConfig({ path: "/no/such.yaml", env: {}, overrides: {} })).toThrow(/there is no such file/);
+  });
+
+  test("never repeats what stands in a file that is no YAML, and survives aliases of every kind", () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's own placeholders
+    const broken = () => load("server: { port: ${X}, }\nproviders: [{ name: a, keys: [canary }\n");
+    expect(broken).toThrow(/no valid YAML: line \d+, column \d+/);
+    expect(broken).not.toThrow(/canary/);
+    for (const text of ["a: &a { b: *a }\n", "providers: *zz\n", `a: &a [x]\n${bomb()}`]) {
+      expect(() => load(text)).toThrow(ConfigError);
+    }
   });
 
   test("takes providers from the environment, each n one of its own, in their order", () => {
@@ -160,6 +196,12 @@ describe("loading", () => {
       ["openai-10", "https://api.openai.com", 1],
     ]);
     expect(config?.defaults.model).toBe("gpt-x");
+    expect(config?.models[0]?.targets.map(({ provider }) => provider)).toEqual([
+      "openai",
+      "openai-2",
+      "openai-3",
+      "openai-10",
+    ]);
   });
 
   test("lets the file's providers stand and says that the environment's are not used", () => {

@@ -24,11 +24,16 @@ interface Started {
   exited: Promise<number | null>;
 }
 
-function start(command: string, args: readonly string[], env: Record<string, string> = {}): Started {
+/** @param detached in a process group of its own, as a terminal has it */
+function start(command: string, args: readonly string[], env: Record<string, string> = {}, detached = false): Started {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(OPENAI_|EVERHOP_|NO_COLOR|FORCE_COLOR)/.test(name),
   );
-  const child = spawn(command, args, { cwd: root, env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env } });
+  const child = spawn(command, args, {
+    detached,
+    cwd: root,
+    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
+  });
   running.push(child);
   let output = "";
   const waiting = new Set<() => void>();
@@ -78,6 +83,34 @@ describe("npm start without any configuration", () => {
   });
 });
 
+/** Begins a stream of some seconds and gives the rest of it. */
+async function beginStream(address: string): Promise<() => Promise<string>> {
+  const response = await fetch(`${address}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ stream: true, messages: [{ role: "user", content: "one two three ".repeat(10) }] }),
+  });
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader(); // a 200 has a body
+  let text = new TextDecoder().decode((await reader.read()).value);
+  return async () => {
+    for (let read = await reader.read(); !read.done; read = await reader.read())
+      text += new TextDecoder().decode(read.value);
+    return text;
+  };
+}
+
+describe("Ctrl-C in npm start", () => {
+  test("lets calls in flight end, although the signal comes from the terminal and from npm", async () => {
+    const started = start("npm", ["start", "--", "--port", "0"], {}, true);
+    const [, address = ""] = await started.said(/listens on (http:\S+)/);
+    const rest = await beginStream(address);
+    process.kill(-(started.child.pid ?? 0), "SIGINT");
+    expect(await rest()).toContain("data: [DONE]");
+    await started.said(/Stopped\./);
+    await started.exited;
+  });
+});
+
 describe("everhop serve", () => {
   const serve = (args: readonly string[], env: Record<string, string> = {}) =>
     start(process.execPath, ["bin/everhop.js", "serve", ...args], env);
@@ -85,23 +118,28 @@ describe("everhop serve", () => {
   test("lets a stream in flight end before it goes, and takes nobody new", async () => {
     const demo = serve(["--port", "0"]);
     const [, address = ""] = await demo.said(/listens on (http:\S+)/);
-    const response = await fetch(`${address}/v1/chat/completions`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        stream: true,
-        messages: [{ role: "user", content: "one two three four five six seven" }],
-      }),
-    });
-    const reader = (response.body as ReadableStream<Uint8Array>).getReader(); // a 200 has a body
-    let text = new TextDecoder().decode((await reader.read()).value);
+    const rest = await beginStream(address);
     demo.child.kill("SIGTERM");
     await demo.said(/SIGTERM/);
     await expect(fetch(`${address}/health`)).rejects.toThrow();
-    for (let read = await reader.read(); !read.done; read = await reader.read())
-      text += new TextDecoder().decode(read.value);
-    expect(text).toContain("data: [DONE]");
+    expect(await rest()).toContain("data: [DONE]");
     expect(await demo.exited).toBe(0);
+  });
+
+  test("lives on when nobody reads its lines any more", async () => {
+    const demo = serve(["--port", "0"]);
+    const [, address = ""] = await demo.said(/listens on (http:\S+)/);
+    demo.child.stdout?.destroy();
+    for (let count = 0; count < 3; count++) {
+      const rest = await beginStream(address);
+      expect(await rest()).toContain("data: [DONE]");
+    }
+  });
+
+  test("refuses the demo beyond loopback, too, and leaves nothing running", async () => {
+    const refused = serve(["--host", "0.0.0.0"]);
+    expect(await refused.exited).toBe(2);
+    expect(refused.output()).toContain("not loopback");
   });
 
   test("ends at once on a second signal", async () => {

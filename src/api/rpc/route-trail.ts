@@ -24,6 +24,7 @@ const outcomes: Readonly<Record<NonNullable<AttemptRecord["outcome"]>, AttemptOu
   transient_fault: AttemptOutcome.TRANSIENT_FAULT,
   caller_gone: AttemptOutcome.CALLER_GONE,
   misconfigured: AttemptOutcome.MISCONFIGURED,
+  local: AttemptOutcome.LOCAL,
   internal: AttemptOutcome.INTERNAL,
 };
 

@@ -35,6 +35,8 @@ export interface AnswerSource {
   greeting: string;
   /** Said instead of quoting the user; undefined to quote. */
   text: string | undefined;
+  /** Most tokens of one candidate. */
+  mostTokens: number;
   /** The id of a candidate's tool call. */
   callId: (candidate: number) => string;
 }
@@ -80,7 +82,7 @@ function candidate(request: ChatRequest, source: AnswerSource, index: number): C
     for (const text of tokensOf(cutAtStop(contentOf(request, source, index), request.stops)))
       deltas.push({ kind: "content", text });
   }
-  const limit = Math.min(request.maxTokens, mostTokens / request.candidates);
+  const limit = Math.min(request.maxTokens, source.mostTokens, mostTokens / request.candidates);
   if (deltas.length > limit) return { deltas: deltas.slice(0, limit), finish: "length" };
   return { deltas, finish: request.call ? "tool_calls" : "stop" };
 }

@@ -21,6 +21,8 @@ export interface Behaviour {
   modelsFault: Fault | undefined;
   /** Whether the usage is told: in unary answers, and in streams that ask for it. Default true. */
   usage: boolean;
+  /** Most tokens of one candidate, whatever is asked for. Default 65,536. */
+  mostTokens: number;
   /** Said in place of quoting the user. Default undefined: quote. */
   text: string | undefined;
   /** Sent with every answer that is no fault, for instance `x-ratelimit-remaining-requests`. Default none. */
@@ -47,6 +49,7 @@ export function behaviourWith(changes: Partial<Behaviour>): Behaviour {
     schedule: changes.schedule ?? [],
     modelsFault: changes.modelsFault,
     usage: changes.usage ?? true,
+    mostTokens: changes.mostTokens ?? 2 ** 16,
     text: changes.text,
     headers: changes.headers ?? {},
     earlyHeaders: changes.earlyHeaders ?? false,

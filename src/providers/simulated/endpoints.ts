@@ -170,6 +170,7 @@ export class Endpoints {
     const source = {
       greeting: `Hello from ${this.#name}.`,
       text: this.#behaviour.text,
+      mostTokens: this.#behaviour.mostTokens,
       callId: (candidate: number) => `call_${id}${candidate}`,
     };
     const answer = fault.kind === "no_content" ? emptyAnswer(chat) : answerTo(chat, source);

@@ -26,7 +26,7 @@ export async function startDemo(
         { kind: "reset_before_headers" },
       ],
     }),
-    await startSimulatedProvider({ name: "steady", clock, rng, latencyMs: 30, tokensPerSecond: 25 }),
+    await startSimulatedProvider({ name: "steady", clock, rng, latencyMs: 30, tokensPerSecond: 40, mostTokens: 120 }),
   ];
   const config = checkConfig(
     {

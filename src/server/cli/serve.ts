@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
-import { systemClock } from "../../runtime/clock.ts";
+import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { systemRng } from "../../runtime/rng.ts";
 import { compose } from "../compose.ts";
-import { type Config, ConfigError } from "../config.ts";
+import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
 import { createListener } from "../listener.ts";
 import { loadConfig } from "../load-config.ts";
 import { drain } from "../shutdown.ts";
@@ -22,77 +22,99 @@ export interface ServeFlags {
  * @throws ConfigError
  */
 export async function serve({ config: path, ...overrides }: ServeFlags): Promise<void> {
+  const { config, source, notices } = loadConfig({ path, env: process.env, overrides });
+  if (config) {
+    await serveConfig(config, source, notices);
+    return;
+  }
+  refuseOpenToTheWorld(overrides.host ?? "127.0.0.1", "the demo");
+  const demo = await startDemo({ clock: systemClock, rng: systemRng }, overrides);
+  try {
+    await serveConfig(demo.config, "the demo", [], demoBanner);
+  } finally {
+    await demo.close();
+  }
+}
+
+async function serveConfig(
+  config: Config,
+  source: string,
+  notices: readonly string[],
+  banner?: (address: string) => string,
+): Promise<void> {
+  if (config.auth.callers.length === 0 && !config.auth.open) refuseOpenToTheWorld(config.server.host, source);
+  // Whoever read our lines may stop reading; that must not end the process.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const say = (line: string) => console.log(line);
   const clock = systemClock;
-  const rng = systemRng;
-  const loaded = loadConfig({ path, env: process.env, overrides });
-  const demo = loaded.config ? undefined : await startDemo({ clock, rng }, overrides);
-  const config = loaded.config ?? demo?.config;
-  if (!config) throw new Error("neither a configuration nor a demo");
-  refuseOpenToTheWorld(config, loaded.source);
-
   const gateway = compose(config, {
     clock,
-    rng,
+    rng: systemRng,
     observer: createHopLog(say, config.log.level),
     reportBug: (error, requestId) => console.error(`bug ${requestId}`, error),
   });
   const listener = createListener(gateway.handle, clock);
   // Before the port is open: whoever sees it open may send a signal.
-  const leaving = new Promise<{ preStopMs: number }>((resolve) => {
-    let signals = 0;
+  const leaving = firstSignal(clock, (signal) => say(`${signal}: no new connections; calls in flight may end.`));
+  const { host, port: wanted } = config.server;
+  const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
+    await gateway.close();
+    throw new ConfigError(source, [listenProblem(error, host, wanted)]);
+  });
+  const address = `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  say(`Everhop ${version} listens on ${address} for gRPC, gRPC-Web, Connect and OpenAI's REST API.`);
+  for (const notice of notices) say(`Note: ${notice}.`);
+  if (config.auth.callers.length === 0) {
+    say("No callers are configured: whoever reaches the port is served, with any key or none.");
+  }
+  const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
+  say(banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`);
+
+  const signal = await leaving;
+  const preStopMs = signal === "SIGINT" ? 0 : config.drain.pre_stop;
+  await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
+  say("Stopped.");
+}
+
+/** A second SIGINT counts only after so long: Ctrl-C in `npm start` comes twice, from the terminal and from npm. */
+const echoMs = 500;
+
+/** Resolves with the first signal to leave; a second one ends the process at once. */
+function firstSignal(clock: Clock, heard: (signal: NodeJS.Signals) => void): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let firstAt: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
-      signals += 1;
-      if (signals > 1) process.exit(1);
-      say(`${signal}: no new connections; calls in flight may end.`);
-      resolve({ preStopMs: signal === "SIGINT" ? 0 : config.drain.pre_stop });
+      if (firstAt === undefined) {
+        firstAt = clock.now();
+        heard(signal);
+        resolve(signal);
+      } else if (signal !== "SIGINT" || clock.now() - firstAt > echoMs) {
+        process.exit(1);
+      }
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
   });
-  const port = await listener
-    .listen(config.server.host, config.server.port)
-    .catch(async (error: NodeJS.ErrnoException) => {
-      await Promise.all([gateway.close(), demo?.close()]);
-      throw new ConfigError(loaded.config ? loaded.source : "the address", [
-        { path: "server.port", value: `${config.server.host}:${config.server.port}`, expected: listenProblem(error) },
-      ]);
-    });
-  const host = isIP(config.server.host) === 6 ? `[${config.server.host}]` : config.server.host;
-  const address = `http://${host}:${port}`;
-  say(`Everhop ${version} listens on ${address} for gRPC, gRPC-Web, Connect and OpenAI's REST API.`);
-  for (const notice of loaded.notices) say(`Note: ${notice}.`);
-  if (config.auth.callers.length === 0)
-    say("No callers are configured: whoever reaches the port is served, with any key or none.");
-  if (demo) say(`\n${demoBanner(address)}`);
-  else say(`${loaded.source}: ${config.providers.length} providers, ${config.models.length} models.`);
-
-  const { preStopMs } = await leaving;
-  await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
-  await demo?.close();
-  say("Stopped.");
 }
 
 /** Without callers whoever reaches the port spends the keys behind it: on loopback fine, elsewhere only when it is meant. */
-function refuseOpenToTheWorld({ auth, server }: Config, source: string): void {
-  const loopback = /^(localhost|127(\.\d+){3}|::1)$/.test(server.host);
-  if (auth.callers.length > 0 || auth.open || loopback) return;
-  throw new ConfigError(loaded(source), [
-    {
-      path: "auth",
-      value: "",
-      expected: `server.host ${server.host} is not loopback: expected auth.callers, or auth.open: true to serve everybody`,
-    },
-  ]);
+function refuseOpenToTheWorld(host: string, source: string): void {
+  if (/^(localhost|127(\.\d+){3}|::1)$/.test(host)) return;
+  const expected = `server.host ${host} is not loopback: expected auth.callers, or auth.open: true to serve everybody`;
+  throw new ConfigError(source, [{ path: "auth", value: "", expected }]);
 }
 
-function loaded(source: string): string {
-  return source === "nothing" ? "the demo" : source;
-}
-
-function listenProblem({ code }: NodeJS.ErrnoException): string {
-  if (code === "EADDRINUSE") return "expected a free port: another program listens there (--port N takes another)";
-  if (code === "EACCES") return "expected a port that this user may open";
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return "expected an address of this machine";
-  return `cannot listen (${code ?? "unknown error"})`;
+function listenProblem({ code }: NodeJS.ErrnoException, host: string, port: number): ConfigProblem {
+  const atPort = (expected: string) => ({ path: "server.port", value: String(port), expected });
+  if (code === "EADDRINUSE")
+    return atPort("expected a free port: another program listens there (--port N takes another)");
+  if (code === "EACCES") return atPort("expected a port that this user may open");
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+    return {
+      path: "server.host",
+      value: JSON.stringify(host),
+      expected: "expected an address of this machine, without brackets",
+    };
+  }
+  return atPort(`cannot listen (${code ?? "unknown error"})`);
 }

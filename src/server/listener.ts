@@ -78,7 +78,7 @@ export function createListener(
   // A server that does not listen by itself enforces its time limits only when told that it does.
   h1.emit("listening");
 
-  const port = net.createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+  const port = net.createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.on("close", () => {
       sockets.delete(socket);
@@ -135,14 +135,10 @@ function tellApart(socket: Socket, clock: Clock, decide: (isHttp2: boolean) => v
     if (matches && length < preface.length) return;
     disarm();
     socket.off("readable", onReadable);
-    socket.off("end", onEnd);
     socket.unshift(head);
     decide(matches);
   };
-  // A client may close its half after its request and still wait for the answer, but not before it has said anything.
-  const onEnd = () => socket.destroy();
   socket.on("readable", onReadable);
-  socket.on("end", onEnd);
   socket.on("close", disarm);
 }
 

@@ -317,7 +317,7 @@ describe("a fault before the first content is invisible", () => {
     const { text, trail } = await call(name, mode, address);
     expect(text).toBe(answer);
     expect(trail?.attempts).toEqual([
-      { provider: "first", outcome: "transient_fault", httpStatus: 0, hint: expect.stringMatching(/no connection/) },
+      { provider: "first", outcome: "transient_fault", httpStatus: 0, hint: expect.stringMatching(/nothing listens/) },
       { provider: "second", outcome: "ok", httpStatus: 200, hint: "" },
     ]);
   });

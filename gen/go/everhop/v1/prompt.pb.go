@@ -27,7 +27,7 @@ type Role int32
 const (
 	// Not said; an error in a prompt.
 	Role_ROLE_UNSPECIFIED Role = 0
-	// The application: instructions above the user's. Sent as `developer` where a model asks for that.
+	// The application: instructions above the user's.
 	Role_ROLE_SYSTEM Role = 1
 	// The person or program asking.
 	Role_ROLE_USER Role = 2

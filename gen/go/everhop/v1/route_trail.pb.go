@@ -47,8 +47,12 @@ const (
 	AttemptOutcome_ATTEMPT_OUTCOME_TRANSIENT_FAULT AttemptOutcome = 8
 	// The caller left or its deadline passed.
 	AttemptOutcome_ATTEMPT_OUTCOME_CALLER_GONE AttemptOutcome = 10
+	// The gateway itself ended it: it is shutting down.
+	AttemptOutcome_ATTEMPT_OUTCOME_LOCAL AttemptOutcome = 11
 	// The endpoint seems wrongly configured.
 	AttemptOutcome_ATTEMPT_OUTCOME_MISCONFIGURED AttemptOutcome = 12
+	// A bug of the gateway ended it.
+	AttemptOutcome_ATTEMPT_OUTCOME_INTERNAL AttemptOutcome = 13
 )
 
 // Enum value maps for AttemptOutcome.
@@ -64,7 +68,9 @@ var (
 		7:  "ATTEMPT_OUTCOME_OVERLOADED",
 		8:  "ATTEMPT_OUTCOME_TRANSIENT_FAULT",
 		10: "ATTEMPT_OUTCOME_CALLER_GONE",
+		11: "ATTEMPT_OUTCOME_LOCAL",
 		12: "ATTEMPT_OUTCOME_MISCONFIGURED",
+		13: "ATTEMPT_OUTCOME_INTERNAL",
 	}
 	AttemptOutcome_value = map[string]int32{
 		"ATTEMPT_OUTCOME_UNSPECIFIED":       0,
@@ -77,7 +83,9 @@ var (
 		"ATTEMPT_OUTCOME_OVERLOADED":        7,
 		"ATTEMPT_OUTCOME_TRANSIENT_FAULT":   8,
 		"ATTEMPT_OUTCOME_CALLER_GONE":       10,
+		"ATTEMPT_OUTCOME_LOCAL":             11,
 		"ATTEMPT_OUTCOME_MISCONFIGURED":     12,
+		"ATTEMPT_OUTCOME_INTERNAL":          13,
 	}
 )
 
@@ -554,7 +562,7 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x04Skip\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x12%\n" +
-	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\x86\x03\n" +
+	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\xbf\x03\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12#\n" +
@@ -566,8 +574,10 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x1aATTEMPT_OUTCOME_OVERLOADED\x10\a\x12#\n" +
 	"\x1fATTEMPT_OUTCOME_TRANSIENT_FAULT\x10\b\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_CALLER_GONE\x10\n" +
-	"\x12!\n" +
-	"\x1dATTEMPT_OUTCOME_MISCONFIGURED\x10\f*\x9c\x01\n" +
+	"\x12\x19\n" +
+	"\x15ATTEMPT_OUTCOME_LOCAL\x10\v\x12!\n" +
+	"\x1dATTEMPT_OUTCOME_MISCONFIGURED\x10\f\x12\x1c\n" +
+	"\x18ATTEMPT_OUTCOME_INTERNAL\x10\r*\x9c\x01\n" +
 	"\n" +
 	"SkipReason\x12\x1b\n" +
 	"\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +

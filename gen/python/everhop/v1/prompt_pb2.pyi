@@ -28,7 +28,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_UNSPECIFIED: _Role.ValueType  # 0
     """Not said; an error in a prompt."""
     ROLE_SYSTEM: _Role.ValueType  # 1
-    """The application: instructions above the user's. Sent as `developer` where a model asks for that."""
+    """The application: instructions above the user's."""
     ROLE_USER: _Role.ValueType  # 2
     """The person or program asking."""
     ROLE_ASSISTANT: _Role.ValueType  # 3
@@ -42,7 +42,7 @@ class Role(_Role, metaclass=_RoleEnumTypeWrapper):
 ROLE_UNSPECIFIED: Role.ValueType  # 0
 """Not said; an error in a prompt."""
 ROLE_SYSTEM: Role.ValueType  # 1
-"""The application: instructions above the user's. Sent as `developer` where a model asks for that."""
+"""The application: instructions above the user's."""
 ROLE_USER: Role.ValueType  # 2
 """The person or program asking."""
 ROLE_ASSISTANT: Role.ValueType  # 3

@@ -48,8 +48,12 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """A fault that may pass: errors, resets, timeouts, nonsense."""
     ATTEMPT_OUTCOME_CALLER_GONE: _AttemptOutcome.ValueType  # 10
     """The caller left or its deadline passed."""
+    ATTEMPT_OUTCOME_LOCAL: _AttemptOutcome.ValueType  # 11
+    """The gateway itself ended it: it is shutting down."""
     ATTEMPT_OUTCOME_MISCONFIGURED: _AttemptOutcome.ValueType  # 12
     """The endpoint seems wrongly configured."""
+    ATTEMPT_OUTCOME_INTERNAL: _AttemptOutcome.ValueType  # 13
+    """A bug of the gateway ended it."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come."""
@@ -74,8 +78,12 @@ ATTEMPT_OUTCOME_TRANSIENT_FAULT: AttemptOutcome.ValueType  # 8
 """A fault that may pass: errors, resets, timeouts, nonsense."""
 ATTEMPT_OUTCOME_CALLER_GONE: AttemptOutcome.ValueType  # 10
 """The caller left or its deadline passed."""
+ATTEMPT_OUTCOME_LOCAL: AttemptOutcome.ValueType  # 11
+"""The gateway itself ended it: it is shutting down."""
 ATTEMPT_OUTCOME_MISCONFIGURED: AttemptOutcome.ValueType  # 12
 """The endpoint seems wrongly configured."""
+ATTEMPT_OUTCOME_INTERNAL: AttemptOutcome.ValueType  # 13
+"""A bug of the gateway ended it."""
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
 class _SkipReason:

@@ -138,63 +138,40 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   // What another provider may do better.
   model_unavailable: {
     ...interrupted,
-    meaning: moves(
-      "model",
-      "model_unavailable",
-      "the provider does not serve this model to this key: check the target's model name",
-    ),
+    meaning: moves("model", "model_unavailable", "not served to this key: check the target's model"),
   },
   key_refused: {
     ...interrupted,
-    meaning: moves(
-      "key",
-      "key_refused",
-      "the provider refused the key: check that it is valid and may use this model",
-      "key",
-    ),
+    meaning: moves("key", "key_refused", "check that the key is valid and may use this", "key"),
   },
   quota_exhausted: {
     ...interrupted,
-    meaning: moves(
-      "key",
-      "quota_exhausted",
-      "the provider's account has no balance or quota left: top it up or raise its limit",
-      "key",
-    ),
+    meaning: moves("key", "quota_exhausted", "no balance or quota left: top the account up", "key"),
   },
   rate_limited: {
     ...interrupted,
-    meaning: moves(
-      "key",
-      "rate_limited",
-      "the provider limits the rate: add keys or providers, or raise its limit",
-      "key",
-    ),
+    meaning: moves("key", "rate_limited", "add keys or providers, or raise the rate limit", "key"),
   },
   overloaded: { ...interrupted, meaning: moves("endpoint", "overloaded", "the provider says that it is overloaded") },
   server_error: { ...interrupted, meaning: transient("the provider failed by itself") },
   unreachable: {
     ...interrupted,
-    meaning: transient("no connection: check that the base URL is right and the provider up"),
+    meaning: transient("no connection: is the provider up?"),
   },
   connection_lost: {
     ...interrupted,
-    meaning: transient("the provider closed the connection before its answer was whole"),
+    meaning: transient("the provider closed the connection too early"),
   },
-  timed_out: { ...interrupted, meaning: transient("the provider was silent for longer than its timeouts allow") },
+  timed_out: { ...interrupted, meaning: transient("the provider was silent beyond its timeouts") },
   truncated: { ...interrupted, meaning: transient("the answer ended before it was whole") },
   malformed: {
     ...interrupted,
-    meaning: transient("the answer is not what the API promises: check that the base URL is right"),
+    meaning: transient("no such answer in the API: is the base URL right?"),
   },
   too_large: { ...interrupted, meaning: transient("the answer is larger than the gateway takes") },
   misconfigured: {
     ...interrupted,
-    meaning: moves(
-      "endpoint",
-      "misconfigured",
-      "the provider has no such path: is /v1 missing at the end of its base URL?",
-    ),
+    meaning: moves("endpoint", "misconfigured", "no such path: is /v1 missing in the base URL?"),
   },
   // Nobody's fault but time's.
   caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
@@ -226,11 +203,11 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
 };
 
 const unreachableHints = {
-  refused: "nothing listens there: check that the provider is up and the base URL's port right",
-  dns: "the base URL's host has no address: check its name",
-  tls: "no secure connection: check the provider's certificate, and that the base URL should be https",
-  connect_timeout: "connecting takes too long: check the network, or raise timeouts.connect",
-  network: "no way to the provider from here: check the network",
+  refused: "nothing listens there: is the provider up?",
+  dns: "the base URL's host has no address",
+  tls: "no TLS: check the certificate, and https",
+  connect_timeout: "check the network, or raise timeouts.connect",
+  network: "no way there from here: check the network",
 } as const;
 
 /** How a fault is told to a caller. */
@@ -346,8 +323,13 @@ function listed(sentences: readonly string[]): string {
   return told.join("; ") + (more > 0 ? `; and ${more} more` : "");
 }
 
+/** What a caller is told of a stream that broke; remedies are the operator's. */
 function phraseOf(kind: Fault["kind"]): string {
-  return table[kind].meaning?.hint ?? kind;
+  if (kind === "timed_out") return "the provider fell silent";
+  if (kind === "connection_lost") return "the provider closed the connection before its answer was whole";
+  if (kind === "truncated") return "the provider's answer ended before it was whole";
+  if (kind === "malformed") return "the provider sent something that cannot be read";
+  return "the provider failed";
 }
 
 /** How long a caller should wait before it tries again; undefined when nobody knows or waiting does not help. */

@@ -68,6 +68,7 @@ Paste into another terminal, in this folder:
 
   npx buf curl --protocol grpc --http2-prior-knowledge --schema proto -d '${prompt}' ${address}/everhop.v1.ChatService/CompleteChat
 
-Each request's hops appear below as they happen. Ctrl-C ends it. With an everhop.yaml, or OPENAI_API_KEY set, real providers are served.
+Each request's hops appear below as they happen. Ctrl-C ends it.
+With an everhop.yaml, or OPENAI_API_KEY set, real providers are served.
 `;
 }

@@ -30,11 +30,11 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   const cells = [
     start(trail, attempt.startTimeMs + durationMs),
     `hop ${index}`,
-    printable(`${endpoint}${keyName && `#${keyName}`}`).padEnd(24),
-    styleText(good ? "green" : "red", result.padEnd(22)),
+    printable(`${endpoint}${keyName && `#${keyName}`}`).padEnd(20),
+    styleText(good ? "green" : "red", result.padEnd(20)),
     times.filter(Boolean).join(", "),
   ];
-  return cells.join("  ") + (good || !hint ? "" : styleText("dim", `  (${hint})`));
+  return cells.join("  ") + (good || !hint ? "" : styleText("dim", `  ${hint}`));
 }
 
 function skipLine(trail: Trail, { endpoint, reason, beforeAttempt }: SkipRecord): string {
@@ -43,7 +43,7 @@ function skipLine(trail: Trail, { endpoint, reason, beforeAttempt }: SkipRecord)
   return [
     start(trail, wallMs),
     `skip ${beforeAttempt}`,
-    printable(endpoint).padEnd(24),
+    printable(endpoint).padEnd(20),
     styleText("yellow", reason),
   ].join("  ");
 }

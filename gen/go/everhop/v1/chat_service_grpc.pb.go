@@ -40,6 +40,7 @@ const (
 //	UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
 //	NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
 //	RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+//	                     REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
 //	UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
 //	                     SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
 //	                     SHUTTING_DOWN            this gateway is stopping
@@ -110,6 +111,7 @@ type ChatService_StreamChatClient = grpc.ServerStreamingClient[StreamChatRespons
 //	UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
 //	NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
 //	RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+//	                     REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
 //	UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
 //	                     SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
 //	                     SHUTTING_DOWN            this gateway is stopping

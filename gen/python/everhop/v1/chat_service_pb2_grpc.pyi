@@ -40,6 +40,7 @@ class ChatServiceStub:
       UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
       NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
       RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+                           REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
       UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping
@@ -76,6 +77,7 @@ class ChatServiceAsyncStub(ChatServiceStub):
       UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
       NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
       RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+                           REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
       UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping
@@ -108,6 +110,7 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
       UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
       NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
       RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+                           REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
       UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
                            SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
                            SHUTTING_DOWN            this gateway is stopping

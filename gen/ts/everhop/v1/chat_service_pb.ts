@@ -182,6 +182,7 @@ export const ChatOptionsSchema: GenMessage<ChatOptions> = /*@__PURE__*/
  *   UNAUTHENTICATED      UNAUTHORIZED             no key, or a wrong one
  *   NOT_FOUND            MODEL_NOT_FOUND          no such model, or not for this caller
  *   RESOURCE_EXHAUSTED   RATE_LIMIT_EXCEEDED      every provider was out of rate or quota; `google.rpc.RetryInfo` tells when to come back
+ *                        REQUEST_TOO_LARGE        the request is larger than the gateway or the provider takes
  *   UNAVAILABLE          ALL_PROVIDERS_FAILED     attempts were made and all failed
  *                        SERVICE_UNAVAILABLE      nothing could be tried; `google.rpc.RetryInfo` tells when to come back
  *                        SHUTTING_DOWN            this gateway is stopping

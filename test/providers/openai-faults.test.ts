@@ -112,6 +112,13 @@ describe("an answer that is no success is", () => {
     expect(told.message).toBe("Bad key [key] at [address] see docs");
   });
 
+  test("told with words that only look like addresses left alone", () => {
+    const words = "max_tokens:4096 is too many at line 1:29; see api.internal:8080 or localhost:80";
+    expect(fault(400, error({ message: words })).message).toBe(
+      "max_tokens:4096 is too many at line 1:29; see [address] or [address]",
+    );
+  });
+
   test("told with its type where the code only repeats the status", () => {
     expect(fault(400, error({ code: 400, type: "BadRequestError" })).providerCode).toBe("BadRequestError");
     expect(fault(400, error({ code: "400", type: "BadRequestError" })).providerCode).toBe("BadRequestError");

@@ -127,7 +127,7 @@ function wordsOf(body: ErrorBody | undefined): UpstreamWords {
 function presentable(message: string): string {
   return message
     .slice(0, 1000)
-    .replace(/\bhttps?:\/\/\S+|\b[\w-]+(\.[\w-]+)*:\d{2,5}\b|\b\d{1,3}(\.\d{1,3}){3}\b/gi, "[address]")
+    .replace(/\bhttps?:\/\/\S+|\b(localhost|[\w-]+(\.[\w-]+)+):\d{2,5}\b|\b\d{1,3}(\.\d{1,3}){3}\b/gi, "[address]")
     .replace(/\b(sk|pk|rk|gsk|xai)[-_][\w*.-]{8,}|\bbearer\s+\S+/gi, "[key]")
     .replace(/[\u0000-\u001f\u007f]+/g, " ");
 }

@@ -75,7 +75,9 @@ export function checkPrompt(prompt: Prompt): Violation[] {
     if (message.role === Role.UNSPECIFIED || !(message.role in roleNames)) {
       complain(`${path}.role`, "expected ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL");
     }
-    if (message.parts.length === 0) complain(`${path}.parts`, "expected at least one part, got none");
+    // An assistant's turn may have come to nothing, and stands in the history all the same.
+    if (message.parts.length === 0 && message.role !== Role.ASSISTANT)
+      complain(`${path}.parts`, "expected at least one part, got none");
     for (const [position, part] of message.parts.entries()) {
       checkPart(part, message.role, `${path}.parts[${position}]`, complain);
     }

@@ -77,12 +77,19 @@ export function understood<T>({ key }: Lease, read: () => T): T {
   }
 }
 
+/** Shorter ones are no secrets, and stand in many a word. */
+const leastSecret = 8;
+
 /** A fault whose words do not repeat the key that was used: some providers quote it when they refuse it. */
 export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
-  if (!key) return fault;
-  const secret = key.secret.reveal();
-  const clean = (value: unknown) => (typeof value === "string" ? value.replaceAll(secret, "[key]") : value);
-  return Object.fromEntries(Object.entries(fault).map(([name, value]) => [name, clean(value)])) as F; // texts stay texts
+  const secret = key?.secret.reveal() ?? "";
+  if (secret.length < leastSecret) return fault;
+  const cleaned: Record<string, unknown> = { ...fault };
+  for (const name of ["message", "providerCode", "param"]) {
+    const words = cleaned[name];
+    if (typeof words === "string") cleaned[name] = words.replaceAll(secret, "[key]");
+  }
+  return cleaned as F; // the same members, its texts still texts
 }
 
 /** Reads a success to its end. */

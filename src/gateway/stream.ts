@@ -135,6 +135,8 @@ function committed<Item>(
     if (bytes === "silence" && !read.finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
     over = typeof bytes === "string";
     read = understood(lease, () => (typeof bytes === "string" ? reader.end() : reader.push(bytes)));
+    // Pings do not prolong the wait for what may follow; content does: then the reason was said too early.
+    if (read.content) finishedAt = undefined;
   }
 
   return {

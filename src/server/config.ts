@@ -241,7 +241,8 @@ function crossCheck(config: Config): ConfigProblem[] {
   const forwards = config.providers.some((each) => each.models.length === 0);
   for (const [index, { models }] of config.auth.callers.entries()) {
     for (const [position, model] of (models ?? []).entries()) {
-      if (!publicNames.has(model) && !forwards) {
+      // A provider's own model may be asked for by a pin.
+      if (!publicNames.has(model) && !declared.includes(model) && !forwards) {
         complain(`auth.callers[${index}].models[${position}]`, model, "expected a model that is configured");
       }
     }

@@ -140,6 +140,31 @@ test("a provider's bad key is another provider's chance, though it says so with 
   expect(trails[0]?.attempts[0]?.outcome).toBe("key_refused");
 });
 
+test("a key as short as a word spoils no verdict", async () => {
+  const providers = await startProviders({ second: {} });
+  const first = await startRaw(json(401, '{"error":{"message":"key refused"}}'));
+  const { address, trails } = await startGateway(
+    poolConfig({ first, ...providers }, { first: { keys: ["key"] } }),
+    providers,
+  );
+  expect((await openWire("REST", address).complete({ text: "x" })).provider).toBe("second");
+  expect(trails[0]?.attempts[0]?.outcome).toBe("key_refused");
+});
+
+test("a stream whose finish reason came too early goes on for as long as content comes", async () => {
+  const { address } = await startPair((response) => {
+    events(content("0", "stop"))(response);
+    let count = 0;
+    const timer = setInterval(() => {
+      count += 1;
+      response.write(content(String(count)));
+      if (count === 6) response.end("data: [DONE]\n\n");
+    }, 250);
+    response.on("close", () => clearInterval(timer));
+  });
+  expect((await openWire("gRPC", address).stream({ text: "x" })).text).toBe("0123456");
+});
+
 test("a refusal as too large stays 413", async () => {
   const { address } = await startPair(json(413, '{"error":{"message":"too big"}}'));
   expect((await failureOf(openWire("REST", address).complete({ text: "x" }))).status).toBe(413);

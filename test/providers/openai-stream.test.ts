@@ -189,6 +189,64 @@ describe("a stream of chunks", () => {
     }
   });
 
+  test("goes on with a call although its id changes from chunk to chunk", () => {
+    const call = (fields: object) => chunk([delta({ tool_calls: [{ index: 0, ...fields }] })]);
+    for (const name of [undefined, "f"]) {
+      const { parts } = read([
+        call({ id: "a", function: { name: "f" } }),
+        call({ id: "b", function: { name, arguments: '{"k"' } }),
+        call({ id: "c", function: { name, arguments: ":1}" } }),
+        done,
+      ]);
+      expect(parts[0]?.slice(-1)[0]).toMatchObject({ value: { name: "f", argumentsJson: '{"k":1}' } });
+    }
+  });
+
+  test("keeps apart parallel calls: by index, by id, or by their places in one delta", () => {
+    const named = (id: string) => ({ id, function: { name: `f_${id}`, arguments: "" } });
+    const calls = (...list: object[]) => chunk([delta({ tool_calls: list })]);
+    const told = (texts: string[]) =>
+      read([...texts, chunk([finish("tool_calls")]), done]).parts[0]?.map(({ value }) => value);
+    const expected = [
+      { id: "a", name: "f_a", argumentsJson: "12" },
+      { id: "b", name: "f_b", argumentsJson: "34" },
+    ];
+    const byIndex = (index: number, written: string) => ({ index, function: { arguments: written } });
+    expect(
+      told([
+        calls({ index: 0, ...named("a") }, { index: 1, ...named("b") }),
+        calls(byIndex(0, "1")),
+        calls(byIndex(1, "3")),
+        calls(byIndex(0, "2")),
+        calls(byIndex(1, "4")),
+      ]),
+    ).toMatchObject(expected);
+    const byId = (id: string, written: string) => ({ id, function: { arguments: written } });
+    expect(
+      told([
+        calls(named("a")),
+        calls(named("b")),
+        calls(byId("a", "1")),
+        calls(byId("b", "3")),
+        calls(byId("a", "2")),
+        calls(byId("b", "4")),
+      ]),
+    ).toMatchObject(expected);
+    const plain = (name: string, written: string) => ({ function: { name, arguments: written } });
+    expect(told([calls(plain("f", "1"), plain("g", "2"))])).toMatchObject([{ name: "f" }, { name: "g" }]);
+  });
+
+  test("is not over by an empty finish reason, which some servers say in every chunk", () => {
+    const { reads, fold } = read([
+      chunk([delta({ content: "a" }, { finish_reason: "" })]),
+      chunk([delta({ content: "b" }, { finish_reason: "" })]),
+      chunk([finish("stop")]),
+      done,
+    ]);
+    expect(reads.map(({ finished }) => finished)).toEqual([false, false, true, true]);
+    expect(fold.completion.candidates[0]?.nativeFinishReason).toBe("stop");
+  });
+
   test("joins a character whose halves come in two chunks", () => {
     const [high, low] = "😀";
     const { parts } = read([

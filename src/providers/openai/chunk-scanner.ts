@@ -3,7 +3,7 @@ import type { TokenCounts } from "../../routing/trail.ts";
 import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
 import { holdsContent, tokenCountsOf } from "./completion.ts";
 import { faultOfError } from "./faults.ts";
-import { arrayOf, countOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+import { arrayOf, countOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
 /** An event of an OpenAI stream with its chunk; comments and events of other kinds have none. */
 export interface ScannedEvent extends SseEvent {
@@ -64,7 +64,8 @@ export class ChunkScanner {
       this.#seenCandidates.size > 0 && this.#seenCandidates.size === this.#finishedCandidates.size;
     if (rest.done) return rest;
     // Then what does not parse any more was usage at best.
-    if (begunAndFinished) return { ...rest, fault: undefined };
+    if (begunAndFinished && rest.fault?.kind === "malformed") return { ...rest, fault: undefined };
+    if (begunAndFinished) return rest;
     // Whatever does not parse at the very end is a cut, not nonsense.
     if (rest.fault && rest.fault.kind !== "malformed") return rest;
     return { ...rest, fault: this.#preamble ? this.#faultOfPreamble(this.#preamble) : { kind: "truncated" } };
@@ -114,7 +115,8 @@ export class ChunkScanner {
       this.#seenCandidates.add(index);
       const delta = objectOf(choice["delta"]);
       if (delta && holdsContent(delta)) content = true;
-      if (typeof choice["finish_reason"] === "string") {
+      // Some servers say "" in every chunk until there is a reason.
+      if (textOf(choice["finish_reason"])) {
         this.#finishedCandidates.add(index);
         content = true;
       }

@@ -47,7 +47,7 @@ export function completionOf(json: JsonObject, target: Target): Completion {
 export function holdsAnswer(json: JsonObject): boolean {
   return arrayOf(json["choices"]).some((each) => {
     const choice = objectOf(each);
-    return choice && (typeof choice["finish_reason"] === "string" || holdsContent(objectOf(choice["message"]) ?? {}));
+    return choice && (textOf(choice["finish_reason"]) || holdsContent(objectOf(choice["message"]) ?? {}));
   });
 }
 

@@ -29,7 +29,7 @@ import {
   toolCallPart,
   usageField,
 } from "./completion.ts";
-import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";
+import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
 /** A part that has begun. */
 interface OpenPart {
@@ -44,6 +44,8 @@ interface OpenCall {
   readonly index: number | undefined;
   id: string;
   name: string;
+  /** All of its arguments so far. */
+  written: string;
   /** Arguments that came before the name. */
   held: string;
   partIndex: number | undefined;
@@ -103,7 +105,7 @@ export function createEventReader(target: Target, candidateCount: number): Strea
       extensionsOf(delta, knownMembers.message),
       extensionsOf(choice, knownMembers.choice),
     );
-    if (typeof choice["finish_reason"] === "string") candidate.finish = choice["finish_reason"];
+    if (choice["finish_reason"]) candidate.finish = choice["finish_reason"];
 
     const logprobs = logprobsOf(choice["logprobs"]);
     const reasoning = reasoningText(delta);
@@ -133,21 +135,28 @@ export function createEventReader(target: Target, candidateCount: number): Strea
       );
       append(candidate, partIndex, { case: "refusal", value: refusal }, logprobs.splice(0), items);
     }
-    for (const call of calls) takeCall(objectOf(call) ?? {}, candidate, items);
+    for (const [position, call] of calls.entries()) {
+      // Several in one delta without indices are told apart by their places.
+      takeCall({ ...(calls.length > 1 && { index: position }), ...objectOf(call) }, candidate, items);
+    }
   }
 
   function takeCall(delta: JsonObject, candidate: OpenCandidate, items: CompletionEvent[]): void {
     const { calls } = candidate;
     const part = toolCallPart(delta).kind.value as ToolCall; // toolCallPart makes nothing else
     const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
-    // By index, where servers give one; by id, where they begin another call under the same index; else the last one goes on.
-    let call = calls.findLast((each) => index === undefined || each.index === index);
-    if (!call || (part.id && call.id && part.id !== call.id)) {
-      call = { index, id: "", name: "", held: "", partIndex: undefined };
+    // By index, where servers give one; else by id; else the last one goes on.
+    let call =
+      index === undefined
+        ? (calls.find((each) => part.id && each.id === part.id) ?? calls.at(-1))
+        : calls.findLast((each) => each.index === index);
+    if (!call || isAnother(part, call)) {
+      call = { index, id: "", name: "", written: "", held: "", partIndex: undefined };
       calls.push(call);
     }
     call.id ||= part.id;
     call.name ||= part.name;
+    call.written += part.argumentsJson;
     call.held += part.argumentsJson;
     if (call.name) tellCall(call, candidate, items);
   }
@@ -237,6 +246,15 @@ export function createEventReader(target: Target, candidateCount: number): Strea
     },
     end: () => read(scanner.end(), true),
   };
+}
+
+/**
+ * Whether a delta begins another call although it comes under the same index: it has another id and a name, and the call before
+ * has all its arguments. (Some servers go on with a call under a new id in every chunk.)
+ */
+function isAnother(part: ToolCall, { id, written }: OpenCall): boolean {
+  const complete = written === "" || parseJson(written) !== undefined;
+  return part.id !== "" && id !== "" && part.id !== id && part.name !== "" && complete;
 }
 
 function deltaEvent(

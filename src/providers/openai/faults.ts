@@ -49,20 +49,22 @@ function kindOf(status: number, body: ErrorBody | undefined): { kind: UpstreamFa
   }
   if (/content_filter|content_policy|moderation/.test(marks)) return { kind: "content_filtered" };
   // OpenRouter's 403 is moderation, which no other key or provider should be asked to get around.
-  if (status === 403 && /moderation|flagged/.test(message)) return { kind: "content_filtered" };
+  if (status === 403 && /input was flagged|requires moderation/.test(message)) return { kind: "content_filtered" };
+  if (/model_not_(found|available)/.test(marks)) return { kind: "model_unavailable" };
+  // Words count only where a message begins with them: further on it may quote the caller.
+  const spent = /^(your )?credit balance is too low|^insufficient (balance|credit)/.test(message);
   if (
     status === 402 ||
-    /insufficient_(quota|balance|funds)|billing|quota_exceeded|spend_limit/.test(marks) ||
-    (status < 500 && /credit balance is too low|insufficient (balance|credit)/.test(message))
+    (status < 500 && spent) ||
+    /insufficient_(quota|balance|funds)|billing|quota_exceeded|spend_limit/.test(marks)
   ) {
     return { kind: "quota_exhausted" };
   }
   // Gemini and xAI answer a bad key with 400.
-  const badKey = status < 500 && /(incorrect|invalid) api key|api key not valid/.test(message);
+  const badKey = status < 500 && /^(incorrect|invalid) api key|^api key not valid/.test(message);
   if (status === 401 || badKey || /invalid_api_key|authentication_error|no_db_connection/.test(marks)) {
     return { kind: "key_refused" };
   }
-  if (/model_not_(found|available)/.test(marks)) return { kind: "model_unavailable" };
   if (status === 429) return { kind: "rate_limited" };
   if (status === 503 || status === 529 || /overloaded/.test(marks)) return { kind: "overloaded" };
   // A 404 is about the model if it says so; else it is about the path.

@@ -60,11 +60,6 @@ export class CallError extends Error {
   }
 }
 
-/** Answers larger than this are not taken: 64 MiB. */
-export const maxAnswerBytes = 64 << 20;
-/** Of an answer that is no success no more is read than this: 64 KiB. */
-export const maxErrorBytes = 64 << 10;
-
 /**
  * What the router is told of a call. The caller's own deadline cancels the call for as long as it lives; the router's deadline
  * binds until commit. `release` lets go of both.

@@ -8,7 +8,12 @@ import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { type Call, CallError, type Machine, maxAnswerBytes, maxErrorBytes, runOptions } from "./call.ts";
+import { type Call, CallError, type Machine, runOptions } from "./call.ts";
+
+/** Answers larger than this are not taken: 64 MiB. */
+const maxAnswerBytes = 64 << 20;
+/** Of an answer that is no success no more is read than this: 64 KiB. */
+const maxErrorBytes = 64 << 10;
 
 /** A whole answer and the way to it. */
 export interface Completed<Answer> {

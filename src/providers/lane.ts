@@ -18,10 +18,8 @@ export interface HttpAnswer {
   readonly body: Buffer;
 }
 
-/** What a read of a stream amounts to. Content and a fault may share one read: what came before the fault is still good. */
-export interface StreamRead<Item> {
-  /** What the caller is to see of it, in order. */
-  readonly items: readonly Item[];
+/** What a read of a stream means. Content and a fault may share one read: what came before the fault is still good. */
+export interface ReadMeaning {
   /** Whether it holds content: from here on the answer is committed. */
   readonly content: boolean;
   /** Every candidate has its finish reason: the answer is whole, though usage or a late delta may still come. */
@@ -30,6 +28,12 @@ export interface StreamRead<Item> {
   readonly done: boolean;
   readonly usage?: TokenCounts;
   readonly fault?: UpstreamFault | undefined;
+}
+
+/** A read's meaning, and what it gives. */
+export interface StreamRead<Item> extends ReadMeaning {
+  /** What the caller is to see of it, in order. */
+  readonly items: readonly Item[];
 }
 
 /** Reads one stream. Pure and synchronous: whoever owns the socket pushes bytes. */

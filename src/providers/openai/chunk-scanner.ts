@@ -1,5 +1,6 @@
 import type { UpstreamFault } from "../../chat/fault.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
+import type { ReadMeaning } from "../lane.ts";
 import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
 import { holdsContent, tokenCountsOf } from "./completion.ts";
 import { faultOfError } from "./faults.ts";
@@ -10,15 +11,10 @@ export interface ScannedEvent extends SseEvent {
   readonly chunk: JsonObject | undefined;
 }
 
-/** What a read means. Its events are good; what came with or after a fault or `[DONE]` is not among them. */
-export interface Scan {
+/** A read's meaning with its good events: what came with or after a fault or `[DONE]` is not among them. */
+export interface Scan extends ReadMeaning {
   readonly bytes: Buffer;
   readonly events: readonly ScannedEvent[];
-  readonly content: boolean;
-  readonly finished: boolean;
-  readonly done: boolean;
-  readonly usage?: TokenCounts;
-  readonly fault?: UpstreamFault | undefined;
 }
 
 /** How much of a body that is no event stream is kept, to tell what it is. */

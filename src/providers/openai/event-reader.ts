@@ -76,12 +76,11 @@ export function createEventReader(target: Target, candidateCount: number): Strea
   let closed = false;
   let usage: { usage?: Usage } = {};
 
-  function read(scan: Scan, over: boolean): StreamRead<CompletionEvent> {
+  function read({ bytes: _, events, ...meaning }: Scan, over: boolean): StreamRead<CompletionEvent> {
     const items: CompletionEvent[] = [];
-    for (const { chunk } of scan.events) if (chunk) takeChunk(chunk, items);
-    if (over && !scan.fault && !closed) close(items);
-    const { content, finished, done, fault } = scan;
-    return { items, content, finished, done, ...(scan.usage && { usage: scan.usage }), ...(fault && { fault }) };
+    for (const { chunk } of events) if (chunk) takeChunk(chunk, items);
+    if (over && !meaning.fault && !closed) close(items);
+    return { ...meaning, items };
   }
 
   function takeChunk(chunk: JsonObject, items: CompletionEvent[]): void {

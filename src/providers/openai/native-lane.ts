@@ -1,9 +1,9 @@
-import { FaultError } from "../../chat/fault.ts";
 import type { Lane, StreamRead } from "../lane.ts";
+import { chatAnswer, chatRequest } from "./chat-call.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
-import { holdsAnswer, tokenCountsOf } from "./completion.ts";
-import { faultOf, faultOfError } from "./faults.ts";
-import { type JsonObject, objectOf, parseJson } from "./json.ts";
+import { tokenCountsOf } from "./completion.ts";
+import { faultOf } from "./faults.ts";
+import { type JsonObject, objectOf } from "./json.ts";
 import { editMembers } from "./json-members.ts";
 
 /** An OpenAI chat request as it came. */
@@ -32,23 +32,11 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   const count = json["n"];
   const candidateCount = typeof count === "number" ? count : 1;
   return {
-    request: (target, mode) => ({
-      path: "/chat/completions",
-      headers: {
-        "content-type": "application/json",
-        accept: mode === "stream" ? "text/event-stream" : "application/json",
-      },
-      body: editMembers(text, { set: { model: JSON.stringify(target.upstreamModel) }, remove }),
-    }),
+    request: (target, mode) =>
+      chatRequest(editMembers(text, { set: { model: JSON.stringify(target.upstreamModel) }, remove }), mode),
     answer(_target, answer) {
       const answerText = answer.body.toString("utf8");
-      const answerJson = objectOf(parseJson(answerText));
-      if (!answerJson)
-        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
-      if (answerJson["error"]) throw new FaultError({ ...faultOfError(answerJson), status: answer.status });
-      if (!holdsAnswer(answerJson)) {
-        throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer holds nothing" });
-      }
+      const answerJson = chatAnswer(answerText, answer);
       const usage = tokenCountsOf(answerJson["usage"]);
       return { value: { text: answerText, json: answerJson }, ...(usage && { usage }) };
     },

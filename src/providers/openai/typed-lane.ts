@@ -1,27 +1,17 @@
-import { FaultError } from "../../chat/fault.ts";
 import type { Completion, CompletionEvent, Prompt } from "../../chat/messages.ts";
 import type { Lane } from "../lane.ts";
+import { chatAnswer, chatRequest } from "./chat-call.ts";
 import { completionOf, tokenCountsOf } from "./completion.ts";
 import { createEventReader } from "./event-reader.ts";
-import { faultOf, faultOfError } from "./faults.ts";
-import { objectOf, parseJson } from "./json.ts";
+import { faultOf } from "./faults.ts";
 import { promptBody } from "./prompt-body.ts";
 
 /** The contract's messages toward an OpenAI-compatible upstream and back. */
 export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   return {
-    request: (target, mode) => ({
-      path: "/chat/completions",
-      headers: {
-        "content-type": "application/json",
-        accept: mode === "stream" ? "text/event-stream" : "application/json",
-      },
-      body: JSON.stringify(promptBody(prompt, target, mode)),
-    }),
+    request: (target, mode) => chatRequest(JSON.stringify(promptBody(prompt, target, mode)), mode),
     answer(target, answer) {
-      const json = objectOf(parseJson(answer.body.toString("utf8")));
-      if (!json) throw new FaultError({ kind: "malformed", status: answer.status, message: "the answer is not JSON" });
-      if (json["error"]) throw new FaultError({ ...faultOfError(json), status: answer.status });
+      const json = chatAnswer(answer.body.toString("utf8"), answer);
       const usage = tokenCountsOf(json["usage"]);
       return { value: completionOf(json, target), ...(usage && { usage }) };
     },

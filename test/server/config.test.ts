@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -220,6 +220,14 @@ describe("loading", () => {
     );
     expect(config?.server.port).toBe(9);
     expect(load(undefined).config).toBeUndefined();
+  });
+
+  test("takes the README's own example", () => {
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const [, example = ""] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
+    const { config } = load(example, { TEAM_A_KEY: "sk-test-canary-a", OPENAI_KEY: "sk-test-canary-b" });
+    expect(config?.models.map(({ name }) => name)).toEqual(["think"]);
+    expect(config?.providers.map(({ name }) => name)).toEqual(["openai-primary", "local"]);
   });
 
   test("refuses a file without any provider", () => {

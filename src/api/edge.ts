@@ -4,6 +4,9 @@ import type { KeyStats } from "../gateway/key-stats.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
 import { type Rng, randomHex } from "../runtime/rng.ts";
 
+/** How far the process is on its way out: draining still serves, closing refuses whatever is new. */
+export type Stage = "serving" | "draining" | "closing";
+
 /** What the wires need of the house behind them. */
 export interface Edge {
   readonly machine: Machine;
@@ -15,8 +18,7 @@ export interface Edge {
   readonly loadedAtSeconds: number;
   /** Called off when the process stops and its grace is over. */
   readonly shutdown: Cancellation;
-  /** How far the process is on its way out: draining still serves, closing refuses whatever is new. */
-  stage(): "serving" | "draining" | "closing";
+  stage(): Stage;
   keyStats(): KeyStats;
   /** Told of every failure that is a bug of ours. */
   reportBug(error: unknown, requestId: string): void;

@@ -97,6 +97,8 @@ export function createRouter(machine: { clock: Clock; rng: Rng; observer?: Route
     const plan = orderedPlan(pool, trail, { maxAttempts: options.maxAttempts, remainingMs });
     const failures: { error: unknown; verdict: Verdict }[] = [];
     let skipsTold = 0;
+    /** Whether a committed stream goes on hearing the request's cancellation; its lease lets go of it. */
+    let handedOver = false;
     try {
       while (!request.cancelled) {
         const endpoint = plan.next();
@@ -108,13 +110,9 @@ export function createRouter(machine: { clock: Clock; rng: Rng; observer?: Route
         const lease = grant(endpoint, nextKey(endpoint), trail, options, request, mode);
         try {
           const value = await unlessCancelled(attempt(lease), lease.cancellation);
-          disarm();
-          if (mode === "open") {
-            lease.commit(unlink);
-          } else {
-            lease.settle({ ok: true });
-            unlink();
-          }
+          if (mode === "run") lease.settle({ ok: true });
+          else lease.commit(unlink);
+          handedOver = mode === "open";
           return { value, lease, trail };
         } catch (error) {
           failures.push({ error, verdict: lease.fail(error) });
@@ -124,15 +122,12 @@ export function createRouter(machine: { clock: Clock; rng: Rng; observer?: Route
       if (request.cancelled && failures.at(-1)?.error !== request.reason) {
         failures.push({ error: request.reason, verdict: options.classify(request.reason) });
       }
-    } catch (bug) {
+      const { error, verdict } = mostUseful(failures);
+      throw new RouteError(trail, error, verdict);
+    } finally {
       disarm();
-      unlink();
-      throw bug;
+      if (!handedOver) unlink();
     }
-    disarm();
-    unlink();
-    const { error, verdict } = mostUseful(failures);
-    throw new RouteError(trail, error, verdict);
   }
 
   /** Opens an attempt: its record, its time limit, its cancellation. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Edge } from "../api/edge.ts";
+import type { Edge, Stage } from "../api/edge.ts";
 import { createRestHandler } from "../api/rest/handler.ts";
 import { createRpcHandler } from "../api/rpc/handler.ts";
 import { createCallers } from "../gateway/caller.ts";
@@ -18,13 +18,9 @@ import { version } from "./version.ts";
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
 const maxDurationMs = 10 * 60_000;
 
-/** How far the process is on its way out. */
-export type Stage = "serving" | "draining" | "closing";
-
 /** The whole gateway but for its port. */
 export interface Gateway {
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Draining still serves; closing refuses whatever is new. */
   enter(stage: Stage): void;
   /** Ends every call in flight. */
   cut(reason: unknown): void;

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Caller } from "../../gateway/caller.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
 import type { RequestIdentity } from "../edge.ts";
 
@@ -9,8 +8,6 @@ export interface Exchange extends RequestIdentity {
   readonly response: ServerResponse;
   /** Path without query, percent-decoded. */
   readonly path: string;
-  /** Undefined on a public route only. */
-  readonly caller: Caller | undefined;
   /** Called off when the client leaves or the process stops. */
   readonly cancellation: Cancellation;
 }

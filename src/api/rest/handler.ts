@@ -29,7 +29,7 @@ async function answer(edge: Edge, request: IncomingMessage, response: ServerResp
   try {
     const path = decodedPath(request.url ?? "/");
     const route = routeOf(request.method ?? "GET", path);
-    const exchange: Exchange = { ...identity, request, response, path, caller, cancellation: source };
+    const exchange: Exchange = { ...identity, request, response, path, cancellation: source };
     if (route.access === "public") {
       await route.handle(edge, exchange);
     } else {

@@ -23,10 +23,11 @@ import { routeTrail } from "./route-trail.ts";
 export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
   const { machine } = edge;
   return {
-    completeChat: ({ prompt, options }, context) =>
+    completeChat: (request, context) =>
       unaryCall(edge, context, async (rpc) => {
-        const lane = typedLane(checked(prompt, options));
-        const { value, trail } = await complete(machine, callOf(prompt, options, rpc, context), lane);
+        const prompt = checked(request);
+        const call = callOf(prompt, request.options, rpc, context);
+        const { value, trail } = await complete(machine, call, typedLane(prompt));
         tell(context, routeHeaders(trail, rpc.caller.seesTrail));
         return create(CompleteChatResponseSchema, {
           completion: value,
@@ -34,13 +35,13 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
         });
       }),
 
-    async *streamChat({ prompt, options }, context) {
+    async *streamChat(request, context) {
       const rpc = startCall(edge, context);
       let stream: OpenStream<CompletionEvent> | undefined;
       try {
         const opened = await rpc.guard(async () => {
-          const lane = typedLane(checked(prompt, options));
-          return open(machine, callOf(prompt, options, rpc, context), lane);
+          const prompt = checked(request);
+          return open(machine, callOf(prompt, request.options, rpc, context), typedLane(prompt));
         });
         stream = opened;
         tell(context, routeHeaders(opened.trail, rpc.caller.seesTrail));
@@ -61,7 +62,7 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
 }
 
 /** The prompt, if it may go. */
-function checked(prompt: Prompt | undefined, options: ChatOptions | undefined): Prompt {
+function checked({ prompt, options }: { prompt?: Prompt | undefined; options?: ChatOptions | undefined }): Prompt {
   const violations: Violation[] = prompt
     ? checkPrompt(prompt)
     : [{ field: "prompt", description: "expected a prompt, got none" }];
@@ -84,19 +85,14 @@ function checkOptions({ timeout, retryCount, fallbackProviders }: ChatOptions): 
   return violations;
 }
 
-function callOf(
-  prompt: Prompt | undefined,
-  options: ChatOptions | undefined,
-  rpc: RpcCall,
-  context: HandlerContext,
-): Call {
+function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, context: HandlerContext): Call {
   const limits = [context.timeoutMs(), options?.timeout && msOfDuration(options.timeout)].filter(
     (ms) => ms !== undefined,
   );
   return {
     caller: rpc.caller,
     destination: {
-      model: prompt?.model ?? "",
+      model: prompt.model,
       provider: options?.provider ?? "",
       fallbackProviders: options?.fallbackProviders ?? [],
       fieldPrefix: { routing: "options.", model: "prompt." },

@@ -4,7 +4,7 @@ import { AttemptTimeout, type Lease } from "../../src/routing/lease.ts";
 import { createRouter, RouteError, type RunOptions } from "../../src/routing/router.ts";
 import type { AttemptRecord } from "../../src/routing/trail.ts";
 import type { Verdict } from "../../src/routing/verdict.ts";
-import { CallerGone, createCancellation, DeadlineExceeded } from "../../src/runtime/cancellation.ts";
+import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../src/runtime/cancellation.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
 import { Secret } from "../../src/runtime/secret.ts";
 import { createVirtualClock, type VirtualClock } from "../../src/simulation/virtual-clock.ts";
@@ -211,11 +211,27 @@ describe("time", () => {
     expect(error.cause).toBeInstanceOf(CallerGone);
   });
 
-  test("nothing is left behind: no timer, however it ended", async () => {
-    await router().run(pool(endpoint("a")), () => Promise.resolve(1), options());
-    await failureOf(router().run(pool(endpoint("a")), () => Promise.reject(new Failure()), options()));
-    const { lease } = await router().open(pool(endpoint("a")), () => Promise.resolve(1), options());
+  test("nothing is left behind, however it ended: no timer, and nobody who listens for the caller", async () => {
+    let listening = 0;
+    const counted: Cancellation = {
+      cancelled: false,
+      reason: undefined,
+      onCancel() {
+        let mine = 1;
+        listening += mine;
+        return () => {
+          listening -= mine;
+          mine = 0;
+        };
+      },
+    };
+    const watched = options({ cancellation: counted });
+    await router().run(pool(endpoint("a")), () => Promise.resolve(1), watched);
+    await failureOf(router().run(pool(endpoint("a")), () => Promise.reject(new Failure()), watched));
+    const { lease } = await router().open(pool(endpoint("a")), () => Promise.resolve(1), watched);
+    expect(listening).toBe(1);
     lease.settle({ ok: true });
+    expect(listening).toBe(0);
     expect(clock.pending).toBe(0);
   });
 });

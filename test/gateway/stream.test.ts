@@ -1,0 +1,50 @@
+import { expect, onTestFinished, test } from "vitest";
+import { createCatalog } from "../../src/gateway/catalog.ts";
+import { open } from "../../src/gateway/stream.ts";
+import { nativeLane } from "../../src/providers/openai/native-lane.ts";
+import { startSimulatedProvider } from "../../src/providers/simulated/simulated-provider.ts";
+import { createUpstream } from "../../src/providers/upstream.ts";
+import { createRouter } from "../../src/routing/router.ts";
+import { CallerGone, createCancellation } from "../../src/runtime/cancellation.ts";
+import { systemClock as clock } from "../../src/runtime/clock.ts";
+import { seededRng } from "../../src/runtime/rng.ts";
+
+test("a caller who leaves while nobody reads ends the attempt at once, from the signal itself", async () => {
+  const rng = seededRng(1);
+  const provider = await startSimulatedProvider({ clock, rng, schedule: [{ kind: "stall_after" }] });
+  const upstream = createUpstream({ clock, userAgent: "test" });
+  onTestFinished(async () => {
+    await upstream.close();
+    await provider.close();
+  });
+  const { origin, pathname: basePath } = new URL(provider.baseUrl);
+  const entry = {
+    ...{ name: "p", kind: "openai", origin, basePath, keys: [], priority: 1, enabled: true },
+    ...{
+      connectMs: 5000,
+      firstContentMs: 5000,
+      idleMs: 60_000,
+      totalMs: 60_000,
+      models: ["m"],
+      defaultModel: undefined,
+    },
+  };
+  const catalog = createCatalog({ providers: [entry], models: [], defaultModel: undefined });
+  const machine = {
+    ...{ clock, upstream, catalog: () => catalog, maxAttempts: 4, maxDurationMs: 60_000 },
+    router: createRouter({ clock, rng }),
+  };
+  const cancellation = createCancellation();
+  const json = { messages: [{ role: "user", content: "x" }], stream: true };
+  const call = {
+    ...{ traceId: "0".repeat(32), cancellation, timeoutMs: undefined, patienceMs: undefined, retryCount: undefined },
+    caller: { name: "c", models: undefined, seesTrail: true },
+    destination: { model: "m", provider: "", fallbackProviders: [], fieldPrefix: { routing: "", model: "" } },
+  };
+  const stream = await open(machine, call, nativeLane({ text: JSON.stringify(json), json }));
+  cancellation.cancel(new CallerGone());
+  expect(stream.trail.attempts[0]?.outcome).toBe("caller_gone");
+  await provider.idle();
+  expect(provider.seen[0]?.aborted).toBe(true);
+  await expect(stream.next()).rejects.toThrow("The caller left.");
+});

@@ -1,4 +1,6 @@
+import type { Caller } from "../gateway/caller.ts";
 import type { AttemptRecord, Trail } from "../routing/trail.ts";
+import type { Edge } from "./edge.ts";
 
 const maxLength = 1024;
 
@@ -37,5 +39,16 @@ export function routeHeaders(trail: Trail | undefined, seesTrail: boolean): Reco
     ...(served && { "x-everhop-provider": served.provider.replace(/[^\x21-\x7e]/g, "_") }),
     "x-everhop-attempts": String(trail.attempts.length),
     ...(trail.attempts.length > 0 && { "x-everhop-trail": compactTrail(trail) }),
+  };
+}
+
+/** How much the caller may still ask, in the names that OpenAI's clients know; none for a caller without a limit. */
+export function allowanceHeaders({ machine }: Edge, caller: Caller): Record<string, string> {
+  const allowance = caller.rpm === undefined ? undefined : machine.admission.allowance(caller);
+  if (!allowance) return {};
+  return {
+    "x-ratelimit-limit-requests": String(allowance.limit),
+    "x-ratelimit-remaining-requests": String(allowance.remaining),
+    "x-ratelimit-reset-requests": `${Math.ceil(allowance.resetMs)}ms`,
   };
 }

@@ -16,6 +16,8 @@ export interface UpstreamWords {
   readonly message?: string;
   /** How long it asked to be left alone. */
   readonly retryAfterMs?: number;
+  /** Whether it said that trying again may help; undefined when it said nothing of it. */
+  readonly shouldRetry?: boolean;
   /** The request's field that it complains of, in its dialect. */
   readonly param?: string;
 }
@@ -24,6 +26,7 @@ export interface UpstreamWords {
 export type UpstreamFault = UpstreamWords &
   (
     | { readonly kind: "refused_request" } // the request itself is wrong: no other endpoint would take it
+    | { readonly kind: "addition_refused" } // refused as long as it holds something that the gateway has added
     | { readonly kind: "content_filtered" }
     | { readonly kind: "context_length_exceeded" }
     | { readonly kind: "model_unavailable" }
@@ -33,7 +36,8 @@ export type UpstreamFault = UpstreamWords &
     | { readonly kind: "overloaded" }
     | { readonly kind: "server_error" }
     | { readonly kind: "unreachable"; readonly cause: "refused" | "dns" | "tls" | "connect_timeout" | "network" }
-    | { readonly kind: "connection_lost" }
+    | { readonly kind: "not_sent" } // a pooled connection turned out closed: the request was certainly not processed
+    | { readonly kind: "connection_lost"; readonly afterBytes?: boolean } // whether the upstream had begun to answer
     | { readonly kind: "timed_out"; readonly phase: "first_content" | "idle" | "total" }
     | { readonly kind: "truncated" }
     | { readonly kind: "malformed" }
@@ -53,9 +57,15 @@ export type LocalFault =
   | { readonly kind: "caller_gone" }
   | { readonly kind: "deadline_exceeded" }
   | { readonly kind: "shutting_down" }
-  | { readonly kind: "all_failed"; readonly summary: string }
+  | {
+      readonly kind: "caller_limited";
+      readonly limit: "rpm" | "max_concurrent";
+      readonly most: number;
+      readonly retryAfterMs: number;
+    }
+  | { readonly kind: "all_failed"; readonly summary: string; readonly capped: boolean } // capped: as many attempts as may be
   | { readonly kind: "all_limited"; readonly summary: string; readonly retryAfterMs?: number }
-  | { readonly kind: "nothing_to_try"; readonly summary: string }
+  | { readonly kind: "nothing_to_try"; readonly summary: string; readonly retryAfterMs?: number }
   | { readonly kind: "internal" };
 
 /** Everything that can go wrong, closed: the gateway's table of failure has a row for each kind, and the compiler checks it. */

@@ -1,12 +1,24 @@
 import type { Fault } from "../chat/fault.ts";
+import { estimatedCounts } from "../providers/openai/estimate.ts";
+import type { Target } from "../providers/target.ts";
 import type { Upstream } from "../providers/upstream.ts";
 import type { RouteError, Router, RunOptions } from "../routing/router.ts";
+import type { RoutingSettings } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
 import { type Cancellation, DeadlineExceeded, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { AdditionMemory } from "./additions.ts";
+import type { Admission } from "./admission.ts";
 import type { Caller } from "./caller.ts";
 import type { Catalog, Destination } from "./catalog.ts";
 import { faultFrom, messageOf, requestFault, verdictOf } from "./faults.ts";
+
+/** What the price of a call hangs on. */
+export interface PromptSize {
+  readonly promptCharacters: number;
+  /** 0: the caller sets no limit. */
+  readonly maxOutputTokens: number;
+}
 
 /** One request of a caller, but for its payload. */
 export interface Call {
@@ -22,6 +34,10 @@ export interface Call {
   readonly patienceMs: number | undefined;
   /** At most this many attempts after the first; undefined: the gateway's own cap. */
   readonly retryCount: number | undefined;
+  /** How large it is; only asked for where the price decides. */
+  size(): PromptSize;
+  /** What tells requests apart that share a prompt cache; undefined: nothing. */
+  affinityKey(by: "prompt_cache_key" | "prefix"): string | undefined;
 }
 
 /** What serving a call takes. */
@@ -31,8 +47,10 @@ export interface Machine {
   readonly upstream: Upstream;
   /** The snapshot of now. */
   catalog(): Catalog;
-  /** Most attempts of one request. */
-  readonly maxAttempts: number;
+  readonly admission: Admission;
+  readonly additions: AdditionMemory;
+  /** What keeps requests with one prompt prefix at one endpoint. */
+  readonly affinity: RoutingSettings["affinity"];
   /** Longest time until the first content of a stream or the end of a unary call. */
   readonly maxDurationMs: number;
 }
@@ -61,27 +79,48 @@ export class CallError extends Error {
 }
 
 /**
- * What the router is told of a call. The caller's own deadline cancels the call for as long as it lives; the router's deadline
- * binds until commit. `release` lets go of both.
+ * Lets a call in and says what the router is told of it. The caller's own deadline cancels the call for as long as it lives; the
+ * router's deadline binds until commit. `release` lets go of everything.
+ * @throws FaultError when the caller is at a limit of its own
  */
-export function runOptions(machine: Machine, call: Call): { options: RunOptions; release: () => void } {
-  const { clock, maxAttempts, maxDurationMs } = machine;
-  const { timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
+export function enter(machine: Machine, call: Call): { options: RunOptions<Target>; release: () => void } {
+  const { clock, maxDurationMs } = machine;
+  const { caller, timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
+  const leave = machine.admission.admit(caller);
   const { source, unlink } = linkedCancellation(call.cancellation);
   const disarm =
     call.timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
-  const retries = call.retryCount ?? Number.POSITIVE_INFINITY;
+  const affinityKey = affinityOf(machine, call);
   return {
     options: {
       classify: verdictOf,
       cancellation: source,
       deadline: clock.now() + Math.min(timeoutMs, patienceMs, maxDurationMs),
-      maxAttempts: Math.min(maxAttempts, 1 + retries),
+      maxAttempts: 1 + (call.retryCount ?? Number.POSITIVE_INFINITY),
       traceId: call.traceId,
+      caller: caller.name,
+      queueMaxWaitMs: caller.queueMaxWaitMs,
+      request: { cost: (target) => costAt(target, call.size()), ...(affinityKey !== undefined && { affinityKey }) },
     },
     release() {
       disarm();
       unlink();
+      leave();
     },
   };
+}
+
+/** An answer's length when nobody says. */
+const typicalAnswerTokens = 500;
+
+/** What a call would cost at a target, in US dollars, as far as that can be told beforehand. */
+export function costAt({ prices }: Target, { promptCharacters, maxOutputTokens }: PromptSize): number {
+  if (!prices) return Number.POSITIVE_INFINITY;
+  const { inputTokens } = estimatedCounts(promptCharacters, 0);
+  return (inputTokens * prices.inputPer1k + (maxOutputTokens || typicalAnswerTokens) * prices.outputPer1k) / 1000;
+}
+
+function affinityOf({ affinity }: Machine, call: Call): string | undefined {
+  if (affinity === "none") return undefined;
+  return affinity === "caller" ? call.caller.name : call.affinityKey(affinity);
 }

@@ -9,6 +9,12 @@ export interface Caller {
   readonly models: ReadonlySet<string> | undefined;
   /** Whether answers and errors tell the way a request took. */
   readonly seesTrail: boolean;
+  /** Requests per minute, all of them at once if it likes; undefined: unlimited. */
+  readonly rpm?: number | undefined;
+  /** Calls under way at once; undefined: unlimited. */
+  readonly maxConcurrent?: number | undefined;
+  /** How long it will queue for a limit of ours, in ms; undefined: as long as everybody. */
+  readonly queueMaxWaitMs?: number | undefined;
 }
 
 /** The callers known by key. */

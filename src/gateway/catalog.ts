@@ -1,7 +1,19 @@
 import { FaultError, type Violation } from "../chat/fault.ts";
 import type { Target } from "../providers/target.ts";
-import type { Key, Pool } from "../routing/endpoint.ts";
+import type { Key, Pool, PoolStrategy, Prices, Tier, UseLimits } from "../routing/endpoint.ts";
+import { createPool, poolOfTiers } from "../routing/pool.ts";
 import type { Caller } from "./caller.ts";
+
+/** A model that a provider declares. */
+export interface ProviderModel {
+  readonly id: string;
+  readonly contextWindow?: number | undefined;
+  readonly prices?: Prices | undefined;
+  /** It may think for long before it says anything. */
+  readonly reasoning?: boolean | undefined;
+  /** Limits of this model alone. */
+  readonly use?: UseLimits | undefined;
+}
 
 /** A provider as the catalog knows it. */
 export interface ProviderEntry {
@@ -11,13 +23,19 @@ export interface ProviderEntry {
   readonly basePath: string;
   readonly keys: readonly Key[];
   readonly priority: number;
+  readonly weight: number;
   readonly enabled: boolean;
   readonly connectMs: number;
   readonly firstContentMs: number;
+  /** First content of models that think; at least as long as that of the others. */
+  readonly reasoningFirstContentMs: number;
   readonly idleMs: number;
   readonly totalMs: number;
+  /** Limits of all of its models together. */
+  readonly use?: UseLimits | undefined;
+  readonly hasHealthCheck?: boolean | undefined;
   /** The models it declares; none: it forwards whatever is asked of it. */
-  readonly models: readonly string[];
+  readonly models: readonly ProviderModel[];
   /** What it serves when it is named for a model that it has no target for. */
   readonly defaultModel: string | undefined;
 }
@@ -28,6 +46,7 @@ export interface TargetEntry {
   readonly model: string;
   /** Overrides the provider's. */
   readonly priority: number | undefined;
+  readonly weight: number | undefined;
   /** Overrides the provider's limits: the total of a unary call, first content and silence of a stream. */
   readonly timeoutMs: number | undefined;
 }
@@ -36,6 +55,8 @@ export interface TargetEntry {
 export interface ModelEntry {
   readonly name: string;
   readonly targets: readonly TargetEntry[];
+  readonly strategy?: PoolStrategy;
+  readonly onContextOverflow?: Pool<Target>["onContextOverflow"];
 }
 
 /** Something that can be asked for. */
@@ -44,6 +65,8 @@ export interface CatalogModel {
   readonly id: string;
   /** First tier first. */
   readonly targets: readonly Target[];
+  /** Made once, so that its rotations go on from request to request. */
+  readonly pool: Pool<Target>;
 }
 
 /** What a call says about where it wants to go. */
@@ -76,14 +99,15 @@ export function createCatalog(content: {
   const providers = new Map(content.providers.map((provider) => [provider.name, provider]));
   const published = content.models.length > 0 ? content.models : modelsOf(content.providers);
   const publicModels = new Map<string, CatalogModel>();
-  for (const { name, targets } of published) {
-    publicModels.set(name, { id: name, targets: byPriority(targets.flatMap((entry) => targetOf(providers, entry))) });
+  for (const { name, targets, strategy = "weighted", onContextOverflow = "larger" } of published) {
+    const endpoints = targets.flatMap((entry) => targetOf(providers, entry));
+    publicModels.set(name, modelOf(createPool({ model: name, endpoints, strategy, onContextOverflow })));
   }
   const directModels = new Map<string, CatalogModel>();
   for (const provider of content.providers) {
-    for (const model of provider.models) {
+    for (const { id: model } of provider.models) {
       const id = `${provider.name}:${model}`;
-      if (!publicModels.has(id)) directModels.set(id, { id, targets: [makeTarget(provider, model)] });
+      if (!publicModels.has(id)) directModels.set(id, directModel(id, [makeTarget(provider, model)]));
     }
   }
   const forwarding = content.providers.filter((provider) => provider.models.length === 0);
@@ -101,10 +125,14 @@ export function createCatalog(content: {
     const named = colon > 0 ? providers.get(id.slice(0, colon)) : undefined;
     if (named) {
       const model = id.slice(colon + 1);
-      return named.models.length === 0 && model ? { id, targets: [makeTarget(named, model)] } : undefined;
+      return named.models.length === 0 && model ? directModel(id, [makeTarget(named, model)]) : undefined;
     }
     const takers = id === defaultModel || forwarding.length === 1 ? forwarding : [];
-    return takers.length > 0 ? { id, targets: byPriority(takers.map((taker) => makeTarget(taker, id))) } : undefined;
+    if (takers.length === 0) return undefined;
+    return directModel(
+      id,
+      takers.map((taker) => makeTarget(taker, id)),
+    );
   }
 
   function named(name: string, field: string): readonly ProviderEntry[] {
@@ -129,28 +157,57 @@ export function createCatalog(content: {
         throw invalid({ field: `${fieldPrefix.model}model`, description });
       }
       const pinned = provider ? named(provider, `${fieldPrefix.routing}provider`) : [];
-      const fallbacks = fallbackProviders.flatMap((name, index) =>
+      const fallbacks = fallbackProviders.map((name, index) =>
         named(name, `${fieldPrefix.routing}fallback_providers[${index}]`),
       );
-      const found = find(id, caller) ?? (provider ? servedBy([...pinned, ...fallbacks], id, caller) : undefined);
+      const found = find(id, caller) ?? (provider ? servedBy([...pinned, ...fallbacks.flat()], id, caller) : undefined);
       if (!found) throw new FaultError({ kind: "unknown_model", model: id });
-      if (pinned.length + fallbacks.length === 0) {
-        const policy = publicModels.has(id) ? "ordered" : "direct";
-        return { model: id, policy, candidates: found.targets, ruledOut: [] };
-      }
-      const own = provider ? [] : found.targets;
-      const ruledOut: { endpoint: string; reason: "model_not_served" }[] = [];
-      const chosen = [...pinned, ...fallbacks].flatMap((entry) => {
-        const targets = found.targets.filter((target) => target.provider === entry.name);
-        if (targets.length > 0) return targets;
-        if (entry.defaultModel && mayUse(caller, entry.name, entry.defaultModel))
-          return [makeTarget(entry, entry.defaultModel)];
-        ruledOut.push({ endpoint: `${entry.name}/${id}`, reason: "model_not_served" });
-        return [];
+      if (pinned.length + fallbacks.length === 0) return found.pool;
+      const { tiers, ruledOut } = namedTiers(id, found, [pinned, ...fallbacks], caller);
+      // Fallbacks without a first choice come after the model's own targets.
+      const own = provider ? [] : found.pool.tiers;
+      return poolOfTiers({
+        model: id,
+        policy: "pinned",
+        strategy: provider ? "weighted" : found.pool.strategy,
+        tiers: distinct([...own, ...tiers]),
+        onContextOverflow: found.pool.onContextOverflow,
+        ruledOut,
       });
-      return { model: id, policy: "pinned", candidates: distinct([...own, ...chosen]), ruledOut };
     },
   };
+}
+
+/** What the providers that a call names serve, in the order in which it names them; equals of one name share as they are configured. */
+function namedTiers(
+  id: string,
+  found: CatalogModel,
+  names: readonly (readonly ProviderEntry[])[],
+  caller: Caller,
+): { tiers: Tier<Target>[]; ruledOut: { endpoint: string; reason: "model_not_served" }[] } {
+  const ruledOut: { endpoint: string; reason: "model_not_served" }[] = [];
+  const tiers = names.flatMap((entries) => {
+    const endpoints = entries.flatMap((entry) => {
+      const targets = found.targets.filter((target) => target.provider === entry.name);
+      if (targets.length > 0) return targets.map((target) => (target.weight > 0 ? target : { ...target, weight: 1 }));
+      if (entry.defaultModel && mayUse(caller, entry.name, entry.defaultModel))
+        return [makeTarget(entry, entry.defaultModel, true)];
+      ruledOut.push({ endpoint: `${entry.name}/${id}`, reason: "model_not_served" });
+      return [];
+    });
+    return createPool({ model: id, endpoints }).tiers;
+  });
+  return { tiers, ruledOut };
+}
+
+function modelOf(pool: Pool<Target>): CatalogModel {
+  return { id: pool.model, targets: pool.tiers.flatMap(({ members }) => members), pool };
+}
+
+/** A model that is asked for by a provider's name for it: whatever its weight, it is named. */
+function directModel(id: string, targets: readonly Target[]): CatalogModel {
+  const endpoints = targets.map((target) => (target.weight > 0 ? target : { ...target, weight: 1 }));
+  return modelOf(createPool({ model: id, endpoints, policy: "direct" }));
 }
 
 /** Whether a caller may be served by a provider's own model: it must not get by a pin what it may not ask for. */
@@ -161,48 +218,69 @@ function mayUse({ models }: Caller, provider: string, model: string): boolean {
 /** A model that has no public name, but that a provider named by the call has under it. */
 function servedBy(named: readonly ProviderEntry[], model: string, caller: Caller): CatalogModel | undefined {
   if (caller.models && !caller.models.has(model)) return undefined;
-  const serving = named.filter(({ models }) => models.length === 0 || models.includes(model));
-  return serving.length > 0 ? { id: model, targets: serving.map((entry) => makeTarget(entry, model)) } : undefined;
+  const serving = named.filter((entry) => entry.models.length === 0 || declares(entry, model));
+  if (serving.length === 0) return undefined;
+  return directModel(
+    model,
+    serving.map((entry) => makeTarget(entry, model)),
+  );
+}
+
+function declares({ models }: ProviderEntry, model: string): boolean {
+  return models.some(({ id }) => id === model);
 }
 
 /** Without public models every provider's model is public under its own name, served by all that declare it. */
 function modelsOf(providers: readonly ProviderEntry[]): ModelEntry[] {
-  const names = [...new Set(providers.flatMap(({ models }) => models))];
+  const names = [...new Set(providers.flatMap(({ models }) => models.map(({ id }) => id)))];
   return names.map((name) => ({
     name,
     targets: providers
-      .filter(({ models }) => models.includes(name))
-      .map((provider) => ({ provider: provider.name, model: name, priority: undefined, timeoutMs: undefined })),
+      .filter((provider) => declares(provider, name))
+      .map((provider) => ({
+        provider: provider.name,
+        model: name,
+        priority: undefined,
+        weight: undefined,
+        timeoutMs: undefined,
+      })),
   }));
 }
 
 function targetOf(providers: ReadonlyMap<string, ProviderEntry>, entry: TargetEntry): Target[] {
   const provider = providers.get(entry.provider);
   if (!provider) return [];
-  const { timeoutMs, priority = provider.priority } = entry;
-  return [
-    makeTarget(
-      timeoutMs === undefined
-        ? { ...provider, priority }
-        : { ...provider, priority, totalMs: timeoutMs, firstContentMs: timeoutMs, idleMs: timeoutMs },
-      entry.model,
-    ),
-  ];
+  const { timeoutMs, priority = provider.priority, weight = provider.weight } = entry;
+  const limits =
+    timeoutMs === undefined
+      ? {}
+      : {
+          totalMs: timeoutMs,
+          firstContentMs: timeoutMs,
+          reasoningFirstContentMs: timeoutMs,
+          idleMs: timeoutMs,
+        };
+  return [makeTarget({ ...provider, ...limits, priority, weight }, entry.model)];
 }
 
-function makeTarget(provider: ProviderEntry, model: string): Target {
-  const { name, kind, origin, basePath, keys, priority, enabled, connectMs, idleMs, firstContentMs, totalMs } =
-    provider;
-  const limits = { firstContentMs, totalMs };
-  const id = `${name}/${model}`;
+/** @param named whether a call asks for it by name: then a weight of 0 does not keep it out */
+function makeTarget(provider: ProviderEntry, model: string, named = false): Target {
+  const { name, kind, origin, basePath, keys, priority, weight, enabled, connectMs, idleMs, totalMs } = provider;
+  const { contextWindow, prices, reasoning, use } = provider.models.find(({ id }) => id === model) ?? {};
   return {
-    id,
+    id: `${name}/${model}`,
     provider: name,
     upstreamModel: model,
     tier: priority,
+    weight: named ? Math.max(1, weight) : weight,
     enabled,
     keys,
-    limits,
+    limits: { firstContentMs: reasoning ? provider.reasoningFirstContentMs : provider.firstContentMs, totalMs },
+    use,
+    providerUse: provider.use,
+    contextWindow,
+    prices,
+    hasHealthCheck: provider.hasHealthCheck,
     kind,
     origin,
     basePath,
@@ -211,13 +289,15 @@ function makeTarget(provider: ProviderEntry, model: string): Target {
   };
 }
 
-/** Lower priority number first; equals as they were listed. */
-function byPriority(targets: readonly Target[]): Target[] {
-  return [...targets].sort((a, b) => a.tier - b.tier);
-}
-
-function distinct(targets: readonly Target[]): Target[] {
-  return [...new Map(targets.map((target) => [target.id, target])).values()];
+/** Without the endpoints that stand in an earlier tier already, and without tiers that are then empty. */
+function distinct(tiers: readonly Tier<Target>[]): Tier<Target>[] {
+  const seen = new Set<string>();
+  return tiers.flatMap((tier) => {
+    const members = tier.members.filter(({ id }) => !seen.has(id));
+    for (const { id } of members) seen.add(id);
+    if (members.length === 0) return [];
+    return [members.length === tier.members.length ? tier : { ...tier, members }];
+  });
 }
 
 function invalid(violation: Violation): FaultError {

@@ -1,5 +1,6 @@
 import { type Fault, FaultError } from "../chat/fault.ts";
 import type { HttpAnswer, Lane } from "../providers/lane.ts";
+import { remainingReset } from "../providers/rate-limit.ts";
 import { header } from "../providers/retry-after.ts";
 import type { Target } from "../providers/target.ts";
 import type { UpstreamAnswer, UpstreamBody } from "../providers/upstream.ts";
@@ -8,7 +9,8 @@ import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { type Call, CallError, type Machine, runOptions } from "./call.ts";
+import { createAdditions } from "./additions.ts";
+import { type Call, CallError, enter, type Machine } from "./call.ts";
 
 /** Answers larger than this are not taken: 64 MiB. */
 const maxAnswerBytes = 64 << 20;
@@ -35,21 +37,28 @@ export async function complete<Answer>(
   lane: Lane<Answer, unknown>,
 ): Promise<Completed<Answer>> {
   const arrivedAt = machine.clock.now();
-  const { options, release } = runOptions(machine, call);
+  let release = () => {};
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
+    const entered = enter(machine, call);
+    release = entered.release;
+    const additions = createAdditions(machine.additions);
     const attempt = async (lease: Lease<Target>) => {
       const { endpoint: target, key, cancellation } = lease;
-      const answer = await machine.upstream.send(target, key, lane.request(target, "unary"), cancellation);
+      const request = lane.request(target, "unary", additions.for(target));
+      const answer = await machine.upstream.send(target, key, request, cancellation);
       noteHead(lease, answer);
-      if (!isSuccess(answer))
-        throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key));
+      if (!isSuccess(answer)) {
+        const fault = withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key);
+        throw additions.blamed(target, request, fault);
+      }
       const body = await wholeAnswer(answer);
       const { value, usage } = understood(lease, () => lane.answer(target, body));
       if (usage) lease.note({ usage });
+      additions.succeeded(target);
       return value;
     };
-    const { value, lease, trail } = await machine.router.run(pool, attempt, options);
+    const { value, lease, trail } = await machine.router.run(pool, attempt, entered.options);
     return { value, provider: lease.endpoint.provider, trail, latencyMs: machine.clock.now() - arrivedAt };
   } catch (error) {
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
@@ -67,6 +76,8 @@ export function isSuccess({ status }: UpstreamAnswer): boolean {
 export function noteHead(lease: Lease, { status, headers }: UpstreamAnswer): void {
   const id = header(headers, "x-request-id");
   lease.note({ httpStatus: status, ...(id && { upstreamRequestId: id.slice(0, 128) }) });
+  const resetMs = remainingReset(headers);
+  if (resetMs !== undefined) lease.noteLimit(resetMs);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type Fault, FaultError, type UpstreamWords } from "../chat/fault.ts";
+import type { SkipReason } from "../routing/endpoint.ts";
 import { AttemptTimeout } from "../routing/lease.ts";
 import type { RouteError } from "../routing/router.ts";
 import type { AttemptRecord, Trail } from "../routing/trail.ts";
@@ -31,12 +32,7 @@ export interface Failure {
 }
 
 /** What an attempt's fault means for the request, and for whoever runs the gateway. */
-interface Meaning {
-  readonly next: Verdict["next"];
-  readonly blame: Verdict["blame"];
-  readonly class: FaultClass;
-  readonly hint?: string;
-}
+type Meaning = Pick<Verdict, "next" | "blame" | "class" | "repeat" | "slow" | "notSent" | "maybeBilled" | "hint">;
 
 interface Row extends Failure {
   /** Only for what can happen to an attempt. */
@@ -73,16 +69,16 @@ const unavailable = {
   reason: "SERVICE_UNAVAILABLE",
 } as const;
 
-function moves(
-  blame: Verdict["blame"],
-  faultClass: FaultClass,
-  hint: string,
-  next: Verdict["next"] = "other",
-): Meaning {
-  return { next, blame, class: faultClass, hint };
+/** The endpoint failed: another may do better, and this one when nothing else is left. */
+function fails(hint: string, more: Partial<Meaning> = {}): Meaning {
+  return { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", hint, ...more };
 }
 
-const transient = (hint: string) => moves("endpoint", "transient_fault", hint);
+/** A key is at fault: the next one may do better. */
+function keyFails(faultClass: FaultClass, hint: string): Meaning {
+  return { next: "key", blame: "key", class: faultClass, hint };
+}
+
 const stops: Meaning = { next: "stop", blame: "caller", class: "request_refused" };
 const bug: Meaning = { next: "stop", blame: "nobody", class: "internal" };
 const gone: Meaning = { next: "stop", blame: "nobody", class: "caller_gone" };
@@ -126,7 +122,18 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     ...badRequest,
     code: "context_length_exceeded",
     reason: "CONTEXT_LENGTH_EXCEEDED",
-    meaning: stops,
+    meaning: { ...stops, next: "larger", hint: "give the model a target with a larger context_window" },
+  },
+  // Refused as long as it holds what we put in: then without it, once.
+  addition_refused: {
+    ...badRequest,
+    reason: "REFUSED_BY_PROVIDER",
+    meaning: {
+      next: "same",
+      blame: "nobody",
+      class: "request_refused",
+      hint: "refused what the gateway asks for by itself",
+    },
   },
   content_filtered: {
     ...badRequest,
@@ -135,43 +142,65 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     reason: "CONTENT_FILTERED",
     meaning: stops,
   },
-  // What another provider may do better.
+  // What another key or provider may do better.
   model_unavailable: {
     ...interrupted,
-    meaning: moves("model", "model_unavailable", "not served to this key: check the target's model"),
+    meaning: {
+      next: "other",
+      blame: "model",
+      class: "model_unavailable",
+      hint: "not served to this key: check the target's model",
+    },
   },
-  key_refused: {
-    ...interrupted,
-    meaning: moves("key", "key_refused", "check that the key is valid and may use this", "key"),
-  },
+  key_refused: { ...interrupted, meaning: keyFails("key_refused", "check that the key is valid and may use this") },
   quota_exhausted: {
     ...interrupted,
-    meaning: moves("key", "quota_exhausted", "no balance or quota left: top the account up", "key"),
+    meaning: keyFails("quota_exhausted", "no balance or quota left: top the account up"),
   },
   rate_limited: {
     ...interrupted,
-    meaning: moves("key", "rate_limited", "add keys or providers, or raise the rate limit", "key"),
+    meaning: keyFails("rate_limited", "add keys or providers, or raise the rate limit"),
   },
-  overloaded: { ...interrupted, meaning: moves("endpoint", "overloaded", "the provider says that it is overloaded") },
-  server_error: { ...interrupted, meaning: transient("the provider failed by itself") },
-  unreachable: {
+  overloaded: {
     ...interrupted,
-    meaning: transient("no connection: is the provider up?"),
+    meaning: fails("the provider says that it is overloaded", { class: "overloaded", repeat: "soon" }),
+  },
+  server_error: { ...interrupted, meaning: fails("the provider failed by itself", { repeat: "soon" }) },
+  unreachable: { ...interrupted, meaning: fails("no connection: is the provider up?", { notSent: true }) },
+  not_sent: {
+    ...interrupted,
+    meaning: fails("a kept connection was closed just then", {
+      next: "same",
+      blame: "nobody",
+      class: "not_sent",
+      notSent: true,
+    }),
   },
   connection_lost: {
     ...interrupted,
-    meaning: transient("the provider closed the connection too early"),
+    meaning: fails("the provider closed the connection too early", { maybeBilled: true }),
   },
-  timed_out: { ...interrupted, meaning: transient("the provider was silent beyond its timeouts") },
-  truncated: { ...interrupted, meaning: transient("the answer ended before it was whole") },
+  timed_out: {
+    ...interrupted,
+    meaning: fails("the provider was silent beyond its timeouts", { slow: true, maybeBilled: true }),
+  },
+  truncated: { ...interrupted, meaning: fails("the answer ended before it was whole", { maybeBilled: true }) },
   malformed: {
     ...interrupted,
-    meaning: transient("no such answer in the API: is the base URL right?"),
+    meaning: fails("no such answer in the API: is the base URL right?", { maybeBilled: true }),
   },
-  too_large: { ...interrupted, meaning: transient("the answer is larger than the gateway takes") },
+  too_large: {
+    ...interrupted,
+    meaning: fails("the answer is larger than the gateway takes", { maybeBilled: true, repeat: "never" }),
+  },
   misconfigured: {
     ...interrupted,
-    meaning: moves("endpoint", "misconfigured", "no such path: is /v1 missing in the base URL?"),
+    meaning: {
+      next: "other",
+      blame: "endpoint",
+      class: "misconfigured",
+      hint: "no such path: is /v1 missing in the base URL?",
+    },
   },
   // Nobody's fault but time's.
   caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
@@ -188,6 +217,8 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     reason: "SHUTTING_DOWN",
     meaning: { next: "stop", blame: "nobody", class: "local" },
   },
+  // What the caller itself may do.
+  caller_limited: limited,
   // What the whole request came to.
   all_failed: { ...unavailable, http: 502, code: "all_providers_failed", reason: "ALL_PROVIDERS_FAILED" },
   all_limited: limited,
@@ -231,32 +262,53 @@ export function verdictOf(error: unknown): Verdict {
   const fault = faultFrom(error);
   // What has no meaning for an attempt cannot happen to one: then it is a bug, and the attempt must end all the same.
   const { meaning = bug } = table[fault.kind];
-  const { status, providerCode, retryAfterMs } = fault as UpstreamWords; // a fault that is not an upstream's has none of them
+  const { status, providerCode, retryAfterMs, shouldRetry } = fault as UpstreamWords; // a fault that is not an upstream's has none
   return {
     ...meaning,
-    ...(fault.kind === "unreachable" && { hint: unreachableHints[fault.cause] }),
+    ...detailsOf(fault),
+    ...(shouldRetry !== undefined && meaning.class !== "internal" && asTheProviderSays(shouldRetry, fault, meaning)),
     ...(status !== undefined && { httpStatus: status }),
     ...(providerCode !== undefined && { providerCode }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
 }
 
-/** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
-export function requestFault({ cause, verdict, trail }: RouteError): Fault {
-  if (verdict?.next === "stop") return faultFrom(cause);
-  const summary = summaryOf(trail);
-  if (trail.attempts.length === 0) return { kind: "nothing_to_try", summary };
-  const isLimit = ({ outcome }: AttemptRecord) => outcome === "rate_limited" || outcome === "quota_exhausted";
-  if (trail.attempts.every(isLimit) && trail.skips.length === 0) {
-    const waits = trail.attempts.flatMap(({ retryAfterMs }) => (retryAfterMs === undefined ? [] : [retryAfterMs]));
-    return { kind: "all_limited", summary, ...(waits.length > 0 && { retryAfterMs: Math.min(...waits) }) };
+/** What of a fault's meaning its kind alone does not tell. */
+function detailsOf(fault: Fault): Partial<Meaning> {
+  if (fault.kind === "unreachable") {
+    return { hint: unreachableHints[fault.cause], ...(fault.cause === "connect_timeout" && { slow: true }) };
   }
+  // Cut off in the middle of answering, it was at work; cut off before, it may be gone.
+  if (fault.kind === "connection_lost" && fault.afterBytes) return { repeat: "soon" };
+  return {};
+}
+
+/** A provider knows best whether it is of use to ask it again. Another provider is another matter. */
+function asTheProviderSays(shouldRetry: boolean, fault: Fault, { next }: Meaning): Partial<Meaning> {
+  if (!shouldRetry) return { repeat: "never", ...(next === "same" && { next: "other" }) };
+  return fault.kind === "refused_request" ? { next: "other", repeat: "last" } : { repeat: "soon" };
+}
+
+/** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
+export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: RouteError): Fault {
+  if (verdict?.next === "stop" || verdict?.class === "request_refused") return faultFrom(cause);
+  const summary = summaryOf(trail);
+  const wait = retryAfterMs !== undefined && { retryAfterMs };
+  const { attempts, skips } = trail;
+  const limited = attempts.every(({ outcome }) => isLimit(outcome)) && skips.every(({ reason }) => isLimit(reason));
+  if (limited && attempts.length + skips.length > 0) return { kind: "all_limited", summary, ...wait };
+  if (attempts.length === 0) return { kind: "nothing_to_try", summary, ...wait };
   // What was left untried was left for lack of the caller's time.
-  if (trail.skips.some(({ reason }) => reason === "deadline")) return { kind: "deadline_exceeded" };
+  if (skips.some(({ reason }) => reason === "deadline")) return { kind: "deadline_exceeded" };
   // Whoever asks one provider for a model by name learns that it has none.
-  const onlyMissing = trail.attempts.every(({ outcome }) => outcome === "model_unavailable");
+  const onlyMissing = attempts.every(({ outcome }) => outcome === "model_unavailable");
   if (trail.policy === "direct" && onlyMissing) return { kind: "unknown_model", model: trail.model };
-  return { kind: "all_failed", summary };
+  return { kind: "all_failed", summary, capped };
+}
+
+/** Whether an attempt or a skip was a matter of rates, quotas or limits: then coming back later helps. */
+function isLimit(word: AttemptRecord["outcome"] | SkipReason): boolean {
+  return word === "rate_limited" || word === "quota_exhausted" || word === "concurrency";
 }
 
 /** `a/m 429 rate_limited, b/m transient_fault; c/m skipped: disabled`: what was tried, for a message. Cut to ten of each. */
@@ -289,7 +341,12 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
       return `The request is larger than ${fault.limitBytes} bytes.`;
     case "unauthorized":
       return "A valid key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.";
+    case "caller_limited":
+      return fault.limit === "rpm"
+        ? `This key may make ${fault.most} requests a minute; come back in ${Math.ceil(fault.retryAfterMs / 1000)} s.`
+        : `This key may have ${fault.most} calls under way at once; come back when one has ended.`;
     case "refused_request":
+    case "addition_refused":
       return `The provider refused the request: ${fault.message ?? "it did not say why"}`;
     case "context_length_exceeded":
       return `The prompt is too long for the model: ${fault.message ?? "its context window is smaller"}`;
@@ -334,14 +391,32 @@ function phraseOf(kind: Fault["kind"]): string {
 
 /** How long a caller should wait before it tries again; undefined when nobody knows or waiting does not help. */
 export function retryDelayMs(fault: Fault): number | undefined {
-  if (fault.kind === "all_limited") return fault.retryAfterMs ?? 1000;
-  if (fault.kind === "nothing_to_try" || fault.kind === "shutting_down") return 1000;
-  return undefined;
+  switch (fault.kind) {
+    case "all_limited":
+    case "nothing_to_try":
+      return fault.retryAfterMs ?? 1000;
+    case "caller_limited":
+      return fault.retryAfterMs;
+    case "shutting_down":
+      return 1000;
+    default:
+      return undefined;
+  }
 }
 
-/** Whether trying again cannot help: the caller's own time is up. Refusals are not repeated by anybody's client anyway. */
+/**
+ * Whether trying again cannot help: the caller's own time is up, or as many attempts were made as may be, which a client's own
+ * retries would only multiply. Refusals are not repeated by anybody's client anyway.
+ */
 export function isFinal(fault: Fault): boolean {
-  return (
-    fault.kind === "deadline_exceeded" || fault.kind === "content_filtered" || fault.kind === "context_length_exceeded"
-  );
+  switch (fault.kind) {
+    case "deadline_exceeded":
+    case "content_filtered":
+    case "context_length_exceeded":
+      return true;
+    case "all_failed":
+      return fault.capped;
+    default:
+      return false;
+  }
 }

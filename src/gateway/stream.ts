@@ -6,7 +6,8 @@ import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { type Call, CallError, type Machine, runOptions } from "./call.ts";
+import { createAdditions } from "./additions.ts";
+import { type Call, CallError, enter, type Machine } from "./call.ts";
 import { errorAnswer, isSuccess, letEnd, noteHead, understood, withoutKey } from "./complete.ts";
 
 /** A committed stream: its first content is in hand. */
@@ -43,11 +44,14 @@ interface Opening<Item> {
  * @throws CallError
  */
 export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknown, Item>): Promise<OpenStream<Item>> {
-  const { options, release } = runOptions(machine, call);
+  let release = () => {};
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
-    const attempt = (lease: Lease<Target>) => firstContent(machine, lane, lease);
-    const { value, lease, trail } = await machine.router.open(pool, attempt, options);
+    const entered = enter(machine, call);
+    release = entered.release;
+    const additions = createAdditions(machine.additions);
+    const attempt = (lease: Lease<Target>) => firstContent(machine, lane, lease, additions);
+    const { value, lease, trail } = await machine.router.open(pool, attempt, entered.options);
     return committed(value, lease, trail, machine.clock, release);
   } catch (error) {
     release();
@@ -59,11 +63,15 @@ async function firstContent<Item>(
   { upstream, clock }: Machine,
   lane: Lane<unknown, Item>,
   lease: Lease<Target>,
+  additions: ReturnType<typeof createAdditions>,
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
-  const answer = await upstream.send(target, key, lane.request(target, "stream"), cancellation);
+  const request = lane.request(target, "stream", additions.for(target));
+  const answer = await upstream.send(target, key, request, cancellation);
   noteHead(lease, answer);
-  if (!isSuccess(answer)) throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
+  if (!isSuccess(answer)) {
+    throw additions.blamed(target, request, withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
+  }
   const { body } = answer;
   const reader = lane.reader(target);
   const items: Item[] = [];
@@ -73,8 +81,11 @@ async function firstContent<Item>(
     const read = understood(lease, () => (ended ? reader.end() : reader.push(bytes)));
     items.push(...read.items);
     heldBytes += ended ? 0 : bytes.length;
-    if (read.content) return { body, reader, ended, first: { ...read, items } };
-    if (read.fault) throw new FaultError({ ...withoutKey(read.fault, key), status: answer.status });
+    if (read.content) {
+      additions.succeeded(target);
+      return { body, reader, ended, first: { ...read, items } };
+    }
+    if (read.fault) throw additions.blamed(target, request, { ...withoutKey(read.fault, key), status: answer.status });
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
     if (heldBytes > maxPreambleBytes) {
       throw new FaultError({ kind: "malformed", status: answer.status, message: "a stream without content" });
@@ -135,8 +146,10 @@ function committed<Item>(
     if (bytes === "silence" && !read.finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
     over = typeof bytes === "string";
     read = understood(lease, () => (typeof bytes === "string" ? reader.end() : reader.push(bytes)));
+    if (!read.content) return;
+    lease.progressed();
     // Pings do not prolong the wait for what may follow; content does: then the reason was said too early.
-    if (read.content) finishedAt = undefined;
+    finishedAt = undefined;
   }
 
   return {

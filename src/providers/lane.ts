@@ -5,10 +5,24 @@ import type { Target } from "./target.ts";
 
 /** A call to a provider, complete but for the credential. */
 export interface HttpRequest {
+  /** Default: `POST`. */
+  readonly method?: "GET" | "POST";
   /** Below the base URL, with a leading slash. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  readonly body?: string | Uint8Array;
+}
+
+/** What the gateway may ask of a provider beside what the caller asked. */
+export interface Additions {
+  /** What a stream costs: not every server knows how to be asked. */
+  readonly usage: boolean;
+}
+
+/** A lane's request. */
+export interface LaneRequest extends HttpRequest {
+  /** Whether it holds an addition that the caller did not write: a refusal of it may be the gateway's own doing. */
+  readonly altered: boolean;
 }
 
 /** A whole answer. */
@@ -26,6 +40,7 @@ export interface ReadMeaning {
   readonly finished: boolean;
   /** The dialect's terminal event came: nothing after it counts. */
   readonly done: boolean;
+  /** What the upstream counted; with the end of a whole answer of which it said nothing, what the gateway estimates. */
   readonly usage?: TokenCounts;
   readonly fault?: UpstreamFault | undefined;
 }
@@ -49,7 +64,7 @@ export interface StreamReader<Item> {
  * its answer through. The engine does not know which one it drives.
  */
 export interface Lane<Answer, Item> {
-  request(target: Target, mode: "unary" | "stream"): HttpRequest;
+  request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest;
   /** @throws FaultError when it is not the answer that was asked for */
   answer(target: Target, answer: HttpAnswer): { readonly value: Answer; readonly usage?: TokenCounts };
   reader(target: Target): StreamReader<Item>;

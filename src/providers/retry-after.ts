@@ -22,15 +22,24 @@ export function retryAfterMs(headers: Headers): number | undefined {
   if (text === undefined) return undefined;
   const seconds = decimal(text);
   if (seconds !== undefined) return sensible(seconds * 1000);
-  const until = Date.parse(text);
+  // Date.parse takes much for a date that is none, numbers below zero among it.
+  const until = /^\s*(mon|tue|wed|thu|fri|sat|sun)/i.test(text) ? Date.parse(text) : Number.NaN;
   const sent = Date.parse(header(headers, "date") ?? "");
   return sensible(until - sent);
 }
 
-function decimal(text: string | undefined): number | undefined {
-  return text !== undefined && /^\s*-?\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined;
+/** Whether an answer says that trying again may help: `x-should-retry`. Undefined when it says nothing of it. */
+export function shouldRetry(headers: Headers): boolean | undefined {
+  const text = header(headers, "x-should-retry")?.trim().toLowerCase();
+  if (text === "true") return true;
+  return text === "false" ? false : undefined;
 }
 
-function sensible(ms: number | undefined): number | undefined {
+function decimal(text: string | undefined): number | undefined {
+  return text !== undefined && /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined;
+}
+
+/** A wait that can be believed: from 0 to a day. */
+export function sensible(ms: number | undefined): number | undefined {
   return ms !== undefined && ms >= 0 && ms <= absurdMs ? ms : undefined;
 }

@@ -1,11 +1,13 @@
-import { type Dispatcher, Pool } from "undici";
-import { FaultError, type UpstreamFault } from "../chat/fault.ts";
+import { type Client, type Dispatcher, Pool } from "undici";
+import { FaultError } from "../chat/fault.ts";
 import type { Key } from "../routing/endpoint.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { HttpRequest } from "./lane.ts";
+import { type ConnectedHandler, type Connection, PooledClient } from "./pooled-client.ts";
 import type { Headers } from "./retry-after.ts";
 import type { Target } from "./target.ts";
+import { transportFault } from "./transport-fault.ts";
 
 /** The one place that does I/O with providers. It retries nothing: that is routing's to decide. */
 export interface Upstream {
@@ -59,6 +61,7 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
         headersTimeout: 0,
         bodyTimeout: 0,
         connect: { timeout: connectMs },
+        factory: (at, options) => new PooledClient(at, options as Client.Options), // a pool hands its own options on
         maxHeaderSize: maxHeaderBytes,
         pipelining: 1,
       });
@@ -74,10 +77,8 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
         const exchange = new Exchange(clock, cancellation, resolve, reject);
         const headers: Record<string, string> = { "user-agent": userAgent, ...request.headers };
         if (key) headers["authorization"] = `Bearer ${key.secret.reveal()}`;
-        poolOf(target).dispatch(
-          { method: "POST", path: target.basePath + request.path, headers, body: request.body },
-          exchange,
-        );
+        const { method = "POST", path, body = null } = request;
+        poolOf(target).dispatch({ method, path: target.basePath + path, headers, body }, exchange);
       });
     },
     async close() {
@@ -90,12 +91,17 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
 type Waiter = { resolve(read: Buffer | "end" | "silence"): void; reject(error: unknown): void; stopTimer(): void };
 
 /** One request on its socket: a handler to undici, a body to the reader. */
-class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
+class Exchange implements ConnectedHandler, UpstreamBody {
   readonly #clock: Clock;
   readonly #answered: (answer: UpstreamAnswer) => void;
   readonly #failed: (error: unknown) => void;
   readonly #unlink: () => void;
   #controller: Dispatcher.DispatchController | undefined;
+  #connection: Connection | undefined;
+  /** Whether the connection had served before; it may have been replaced since it was asked for. */
+  #reused = false;
+  #sentAt: number | undefined;
+  #answerBegan = false;
   #chunks: Buffer[] = [];
   #queuedBytes = 0;
   #end: { readonly error?: unknown } | undefined;
@@ -114,9 +120,19 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
     this.#unlink = cancellation.onCancel((reason) => this.#callOff(reason));
   }
 
+  onConnection(connection: Connection): void {
+    this.#connection = connection;
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#reused = this.#hasServed();
+    this.#sentAt = this.#clock.now();
     if (this.#calledOff) controller.abort(new Error("called off"));
+  }
+
+  onResponseStarted(): void {
+    this.#answerBegan = true;
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
@@ -135,11 +151,19 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
   }
 
   onResponseEnd(): void {
+    if (this.#connection) this.#connection.answers += 1;
     this.#finish({});
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.#finish({ error: new FaultError(transportFault(error), { cause: error }) });
+    const sent = this.#sentAt !== undefined;
+    const fault = transportFault(error, {
+      sent,
+      answered: this.#answerBegan,
+      reused: sent ? this.#reused : this.#hasServed(),
+      elapsedMs: this.#sentAt === undefined ? 0 : this.#clock.now() - this.#sentAt,
+    });
+    this.#finish({ error: new FaultError(fault, { cause: error }) });
   }
 
   read(withinMs?: number): Promise<Buffer | "end" | "silence"> {
@@ -162,6 +186,10 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
 
   cancel(): void {
     this.#callOff(new Error("the rest is not wanted"));
+  }
+
+  #hasServed(): boolean {
+    return (this.#connection?.answers ?? 0) > 0;
   }
 
   #callOff(reason: unknown): void {
@@ -191,20 +219,4 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamBody {
     waiter?.stopTimer();
     return waiter;
   }
-}
-
-/** What an error of the transport means. */
-function transportFault(error: Error & { code?: string }): UpstreamFault {
-  const code = error.code ?? (error.cause as { code?: string } | undefined)?.code ?? "";
-  if (code === "ECONNREFUSED") return { kind: "unreachable", cause: "refused" };
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT")
-    return { kind: "unreachable", cause: "connect_timeout" };
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return { kind: "unreachable", cause: "dns" };
-  if (/^(EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EACCES|EPERM)$/.test(code))
-    return { kind: "unreachable", cause: "network" };
-  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(code))
-    return { kind: "unreachable", cause: "tls" };
-  if (code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") return { kind: "truncated" };
-  if (/^(HPE_|UND_ERR_HEADERS_OVERFLOW)/.test(code)) return { kind: "malformed" };
-  return { kind: "connection_lost" };
 }

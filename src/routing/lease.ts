@@ -18,6 +18,10 @@ export interface Lease<E extends Endpoint = Endpoint> {
   readonly deadline: number;
   /** Tells the trail what only the payload's side knows. */
   note(facts: Partial<AttemptFacts>): void;
+  /** The provider has said that nothing is left of its limit for so long. It counts when the attempt succeeds. */
+  noteLimit(resetMs: number): void;
+  /** Content has come: whoever waits in vain at the same endpoint meanwhile waits because of load. */
+  progressed(): void;
   /**
    * Ends the attempt. The router settles every attempt that fails and every unary one; only the winner of `open` is settled by
    * its owner.
@@ -30,9 +34,15 @@ export interface Lease<E extends Endpoint = Endpoint> {
 export class AttemptTimeout extends Error {
   override name = "AttemptTimeout";
   readonly phase: "first_content" | "total";
+  /**
+   * Whether the endpoint is to blame. It is not when it had less time than it may take, when our own loop was late, or when it
+   * meanwhile served others: then it is busy, not dead.
+   */
+  readonly blameless: boolean;
 
-  constructor(phase: "first_content" | "total") {
+  constructor(phase: "first_content" | "total", blameless = false) {
     super(`no ${phase === "total" ? "answer" : "first content"} in time`);
     this.phase = phase;
+    this.blameless = blameless;
   }
 }

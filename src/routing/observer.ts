@@ -1,3 +1,4 @@
+import type { BreakerState } from "./breaker.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "./trail.ts";
 
 /** Who watches requests being routed, as it happens. It must not throw and must not wait. */
@@ -7,4 +8,6 @@ export interface RouteObserver {
   committed?(trail: Trail, attempt: AttemptRecord): void;
   attemptEnded?(trail: Trail, attempt: AttemptRecord): void;
   skipped?(trail: Trail, skip: SkipRecord): void;
+  /** A breaker has opened, half opened or closed. @param untilTimeMs wall time until which it stays open at least */
+  breakerChanged?(endpoint: string, state: BreakerState, untilTimeMs: number | undefined): void;
 }

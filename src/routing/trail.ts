@@ -7,6 +7,8 @@ export interface TokenCounts {
   readonly outputTokens: number;
   readonly cachedInputTokens?: number;
   readonly reasoningTokens?: number;
+  /** The provider did not count: these are a guess from the lengths of texts. */
+  readonly estimated?: boolean;
 }
 
 /** What only the payload's side of an attempt knows. */
@@ -15,6 +17,12 @@ export interface AttemptFacts {
   upstreamRequestId: string;
   usage: TokenCounts;
 }
+
+/** Why a request waited before an attempt. */
+export type WaitReason =
+  | "backoff" // before it asks an endpoint again
+  | "retry_after" // the provider asked to be left alone for so long
+  | "queue"; // for a limit of ours
 
 /** One upstream call. Its end is missing while it runs. */
 export interface AttemptRecord extends Partial<AttemptFacts> {
@@ -28,6 +36,9 @@ export interface AttemptRecord extends Partial<AttemptFacts> {
   readonly tier: number;
   /** Wall time, for people. */
   readonly startTimeMs: number;
+  /** How long the request waited just before it; undefined: not at all. */
+  readonly waitMs?: number;
+  readonly waitReason?: WaitReason;
   /** From its start to the first content of a stream. */
   firstContentMs?: number;
   /** From its start to its end. */
@@ -36,6 +47,8 @@ export interface AttemptRecord extends Partial<AttemptFacts> {
   providerCode?: string;
   /** How long the provider asked to be left alone. */
   retryAfterMs?: number;
+  /** Whether it failed after the request had been written: the provider may charge for it. */
+  maybeBilled?: boolean;
   hint?: string;
 }
 
@@ -43,6 +56,8 @@ export interface AttemptRecord extends Partial<AttemptFacts> {
 export interface SkipRecord {
   readonly endpoint: string;
   readonly reason: SkipReason;
+  /** Wall time until which the reason holds; undefined: not known, or for this request only. */
+  readonly untilTimeMs?: number;
   /** Index of the attempt that was chosen past it; one more than the last where none was. */
   readonly beforeAttempt: number;
 }
@@ -54,22 +69,36 @@ export interface Trail {
   /** W3C trace id, 32 hexadecimal digits. */
   readonly traceId: string;
   readonly attempts: readonly AttemptRecord[];
+  /** The first hundred; nobody reads more. */
   readonly skips: readonly SkipRecord[];
+  /** Skips beyond those. */
+  readonly omittedSkips: number;
   /** Whether the request failed after content had reached the caller. */
   readonly partial: boolean;
 }
 
+/** A wait that lies behind a request. */
+export interface Waited {
+  readonly ms: number;
+  readonly reason: WaitReason;
+}
+
 /** The one writer of a trail. */
 export interface TrailWriter extends Trail {
-  attempt(endpoint: Endpoint, key: Key | undefined, startTimeMs: number): AttemptRecord;
-  skip(endpoint: string, reason: SkipReason): void;
+  attempt(endpoint: Endpoint, key: Key | undefined, startTimeMs: number, waited: Waited | undefined): AttemptRecord;
+  /** Told once for each endpoint and reason. @returns the new record; undefined when it has been told */
+  skip(endpoint: string, reason: SkipReason, untilTimeMs?: number): SkipRecord | undefined;
   breakOff(): void;
 }
+
+/** A pool may have thousands of endpoints. */
+const maxSkips = 100;
 
 /** Opens the trail of one request. */
 export function createTrail(model: string, policy: string, traceId: string): TrailWriter {
   const attempts: AttemptRecord[] = [];
   const skips: SkipRecord[] = [];
+  const told = new Set<string>();
   let partial = false;
   return {
     model,
@@ -77,17 +106,27 @@ export function createTrail(model: string, policy: string, traceId: string): Tra
     traceId,
     attempts,
     skips,
+    get omittedSkips() {
+      return told.size - skips.length;
+    },
     get partial() {
       return partial;
     },
-    attempt({ provider, id, upstreamModel, tier }, key, startTimeMs) {
+    attempt({ provider, id, upstreamModel, tier }, key, startTimeMs, waited) {
       const index = attempts.length + 1;
-      const record = { index, provider, endpoint: id, upstreamModel, keyName: key?.name ?? "", tier, startTimeMs };
-      attempts.push(record);
-      return record;
+      const keyName = key?.name ?? "";
+      const record: AttemptRecord = { index, provider, endpoint: id, upstreamModel, keyName, tier, startTimeMs };
+      const whole = waited ? { ...record, waitMs: waited.ms, waitReason: waited.reason } : record;
+      attempts.push(whole);
+      return whole;
     },
-    skip(endpoint, reason) {
-      skips.push({ endpoint, reason, beforeAttempt: attempts.length + 1 });
+    skip(endpoint, reason, untilTimeMs) {
+      const size = told.size;
+      if (told.add(`${reason} ${endpoint}`).size === size || size >= maxSkips) return undefined;
+      const beforeAttempt = attempts.length + 1;
+      const record = { endpoint, reason, beforeAttempt, ...(untilTimeMs !== undefined && { untilTimeMs }) };
+      skips.push(record);
+      return record;
     },
     breakOff() {
       partial = true;

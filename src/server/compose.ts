@@ -2,21 +2,37 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Edge, Stage } from "../api/edge.ts";
 import { createRestHandler } from "../api/rest/handler.ts";
 import { createRpcHandler } from "../api/rpc/handler.ts";
-import { createCallers } from "../gateway/caller.ts";
-import { createCatalog, type ProviderEntry } from "../gateway/catalog.ts";
+import { createAdditionMemory } from "../gateway/additions.ts";
+import { createAdmission } from "../gateway/admission.ts";
+import { type Caller, createCallers } from "../gateway/caller.ts";
+import {
+  type Catalog,
+  createCatalog,
+  type ModelEntry,
+  type ProviderEntry,
+  type ProviderModel,
+} from "../gateway/catalog.ts";
+import { type Explanation, explain } from "../gateway/explain.ts";
+import { type HealthCheck, startHealthChecks } from "../gateway/health-check.ts";
+import { createKeyNames, type KeyNames } from "../gateway/key-names.ts";
 import { watchKeys } from "../gateway/key-stats.ts";
 import { createUpstream } from "../providers/upstream.ts";
 import type { RouteObserver } from "../routing/observer.ts";
 import { createRouter } from "../routing/router.ts";
+import { type RoutingSettings, routingSettings } from "../routing/settings.ts";
+import type { EngineState } from "../routing/state.ts";
 import { createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import { Secret } from "../runtime/secret.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
+import { readKeysFile } from "./keys-file.ts";
 import { version } from "./version.ts";
 
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
 const maxDurationMs = 10 * 60_000;
+/** A model that thinks may be silent for so long before its first content. */
+const reasoningFirstContentMs = 10 * 60_000;
 
 /** The whole gateway but for its port. */
 export interface Gateway {
@@ -24,6 +40,12 @@ export interface Gateway {
   enter(stage: Stage): void;
   /** Ends every call in flight. */
   cut(reason: unknown): void;
+  /** Reads the files of keys again. What is known of a key stays with it. @throws ConfigError, and then nothing has changed */
+  reloadKeys(): void;
+  /** How a model would be routed now, for a caller by name or for anyone. @throws FaultError for an unknown model */
+  explain(model: string, callerName?: string): Explanation;
+  /** What has been learnt of endpoints and keys. */
+  readonly state: EngineState;
   close(): Promise<void>;
 }
 
@@ -33,32 +55,31 @@ export function compose(
   machine: { clock: Clock; rng: Rng; observer: RouteObserver; reportBug(error: unknown, requestId: string): void },
 ): Gateway {
   const { clock, rng } = machine;
-  const providers = config.providers.map(providerEntry);
-  const models = config.models.map(({ name, targets }) => ({
-    name,
-    targets: targets.map(({ provider, model, priority, timeout }) => ({
-      provider,
-      model,
-      priority,
-      timeoutMs: timeout,
-    })),
-  }));
-  const catalog = createCatalog({ providers, models, defaultModel: config.defaults.model });
-  const callers = config.auth.callers.map(({ name, key, models: allowed, trail }) => ({
-    caller: { name, models: allowed && new Set(allowed), seesTrail: trail },
-    key: new Secret(key),
-  }));
-  const keys = watchKeys(providers);
+  const keyNames = createKeyNames(rng);
+  const { catalog, providers } = buildCatalog(config, keyNames);
+  const callers = config.auth.callers.map((caller) => ({ caller: callerEntry(caller), key: new Secret(caller.key) }));
+  const keys = watchKeys(providers, () => router.state);
+  const router = createRouter({
+    clock,
+    rng,
+    settings: engineSettings(config.routing),
+    observer: both(machine.observer, keys),
+  });
+  // So that statistics know keys which nobody has used yet.
+  for (const { name, keys: own } of providers) router.state.adoptKeys(name, own);
   const upstream = createUpstream({ clock, userAgent: `everhop/${version}` });
+  const checks = startHealthChecks({ clock, rng, upstream, state: router.state }, healthChecks(config, catalog));
   const shutdown = createCancellation();
   let stage: Stage = "serving";
   const edge: Edge = {
     machine: {
       clock,
-      router: createRouter({ clock, rng, observer: both(machine.observer, keys) }),
+      router,
       upstream,
       catalog: () => catalog,
-      maxAttempts: config.routing.max_attempts,
+      admission: createAdmission(clock),
+      additions: createAdditionMemory(),
+      affinity: config.routing.affinity,
       maxDurationMs,
     },
     callers: createCallers(callers, config.auth.open || callers.length === 0, rng),
@@ -76,32 +97,146 @@ export function compose(
       stage = next;
     },
     cut: (reason) => shutdown.cancel(reason),
-    close: () => upstream.close(),
+    reloadKeys() {
+      const files = config.providers.map((provider, index) => keysOf(provider, index));
+      const problems = files.flatMap((file) => file.problems);
+      if (problems.length > 0) throw new ConfigError("the files of keys", problems);
+      for (const [index, { name }] of config.providers.entries()) {
+        router.state.adoptKeys(name, keyNames.name(name, files[index]?.keys ?? []));
+      }
+    },
+    explain(model, callerName) {
+      const named = callers.find(({ caller }) => caller.name === callerName)?.caller;
+      return explain(edge.machine, model, named ?? { name: "anyone", models: undefined, seesTrail: true });
+    },
+    state: router.state,
+    async close() {
+      checks.stop();
+      await upstream.close();
+    },
   };
 }
 
-function providerEntry(provider: Config["providers"][number]): ProviderEntry {
-  const { name, kind, base_url: address, priority, enabled, timeout, timeouts, models } = provider;
+/** The snapshot of a configuration. */
+export function buildCatalog(config: Config, keyNames: KeyNames): { catalog: Catalog; providers: ProviderEntry[] } {
+  const providers = config.providers.map((provider, index) =>
+    providerEntry(provider, keyNames.name(provider.name, keysOf(provider, index).keys)),
+  );
+  const models: ModelEntry[] = config.models.map((model) => ({
+    name: model.name,
+    strategy: model.strategy,
+    onContextOverflow: model.on_context_overflow,
+    targets: model.targets.map(({ provider, model: upstreamModel, priority, weight, timeout }) => ({
+      provider,
+      model: upstreamModel,
+      priority,
+      weight,
+      timeoutMs: timeout,
+    })),
+  }));
+  return { catalog: createCatalog({ providers, models, defaultModel: config.defaults.model }), providers };
+}
+
+/** A provider's keys from the configuration and from its file. */
+function keysOf({ keys, keys_file: path }: Config["providers"][number], index: number) {
+  const own = keys.map((key) => (typeof key === "string" ? { name: undefined, value: key } : key));
+  if (path === undefined) return { keys: own, problems: [] };
+  const file = readKeysFile(path, `providers[${index}].keys_file`);
+  return { keys: [...own, ...file.keys.map((value) => ({ name: undefined, value }))], problems: file.problems };
+}
+
+function callerEntry(caller: Config["auth"]["callers"][number]): Caller {
+  const { name, models, trail, rpm, max_concurrent: maxConcurrent, queue } = caller;
+  return {
+    name,
+    models: models && new Set(models),
+    seesTrail: trail,
+    rpm,
+    maxConcurrent,
+    queueMaxWaitMs: queue?.max_wait,
+  };
+}
+
+function providerEntry(provider: Config["providers"][number], keys: ProviderEntry["keys"]): ProviderEntry {
+  const { name, kind, base_url: address, priority, weight, enabled, timeout, timeouts, models } = provider;
+  // `timeout` is the total of a unary call and both silences of a stream; `timeouts` says each by itself.
+  const firstContentMs = timeouts.first_token ?? timeout;
   return {
     name,
     kind,
     origin: address.origin,
     basePath: address.basePath,
-    keys: provider.keys.map((key, index) =>
-      typeof key === "string"
-        ? { name: `k${index + 1}`, secret: new Secret(key) }
-        : { name: key.name, secret: new Secret(key.value) },
-    ),
+    keys,
     priority,
+    weight,
     enabled,
-    // `timeout` is the total of a unary call and both silences of a stream; `timeouts` says each by itself.
     connectMs: timeouts.connect ?? 5000,
-    firstContentMs: timeouts.first_token ?? timeout ?? 120_000,
+    firstContentMs: firstContentMs ?? 120_000,
+    reasoningFirstContentMs: firstContentMs ?? reasoningFirstContentMs,
     idleMs: timeouts.idle ?? timeout ?? 120_000,
     totalMs: timeouts.total ?? timeout ?? maxDurationMs,
-    models,
+    use: { maxRps: provider.max_rps, maxConcurrent: provider.max_concurrent },
+    hasHealthCheck: provider.health_check !== undefined,
+    models: models.map(providerModel),
     defaultModel: provider.default_model,
   };
+}
+
+function providerModel(model: Config["providers"][number]["models"][number]): ProviderModel {
+  const {
+    id,
+    context_window: contextWindow,
+    prices,
+    reasoning,
+    max_rps: maxRps,
+    max_concurrent: maxConcurrent,
+  } = model;
+  return {
+    id,
+    contextWindow,
+    prices: prices && { inputPer1k: prices.input_per_1k, outputPer1k: prices.output_per_1k },
+    reasoning,
+    use: { maxRps, maxConcurrent },
+  };
+}
+
+function healthChecks(config: Config, catalog: Catalog): HealthCheck[] {
+  const everyone: Caller = { name: "health check", models: undefined, seesTrail: true };
+  const targets = catalog.list(everyone).flatMap((model) => model.targets);
+  return config.providers.flatMap(({ name, enabled, health_check: check }) => {
+    const own = targets.filter(({ provider }) => provider === name);
+    if (!check || !enabled || own.length === 0) return [];
+    const { kind, path = "/models", url, model, interval: intervalMs, timeout: timeoutMs } = check;
+    return [{ provider: name, targets: own, kind, path, url, model, intervalMs, timeoutMs }];
+  });
+}
+
+function engineSettings(routing: Config["routing"]): RoutingSettings {
+  const { breaker } = routing;
+  return routingSettings({
+    failover: routing.failover,
+    maxAttempts: routing.max_attempts,
+    patienceMs: routing.patience,
+    lastPatienceMs: routing.last_patience,
+    backoff: { baseMs: routing.backoff.base, maxMs: routing.backoff.max },
+    keyRotations: routing.key_rotations,
+    breaker: {
+      enabled: breaker.enabled,
+      consecutive: breaker.consecutive,
+      errorRate: breaker.error_rate,
+      minFailures: breaker.min_failures,
+      minCalls: breaker.min_calls,
+      windowMs: breaker.window,
+      openMs: breaker.open,
+      quickCapMs: breaker.quick_cap,
+      slowCapMs: breaker.slow_cap,
+      soleCapMs: breaker.sole_cap,
+      successesToClose: breaker.successes_to_close,
+    },
+    retryBudget: routing.retry_budget,
+    queue: { maxWaitMs: routing.queue.max_wait, bound: routing.queue.bound },
+    affinity: routing.affinity,
+  });
 }
 
 function both(first: RouteObserver, second: RouteObserver): RouteObserver {
@@ -121,6 +256,10 @@ function both(first: RouteObserver, second: RouteObserver): RouteObserver {
     skipped(trail, skip) {
       first.skipped?.(trail, skip);
       second.skipped?.(trail, skip);
+    },
+    breakerChanged(endpoint, state, untilTimeMs) {
+      first.breakerChanged?.(endpoint, state, untilTimeMs);
+      second.breakerChanged?.(endpoint, state, untilTimeMs);
     },
   };
 }

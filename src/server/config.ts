@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { hardMaxAttempts, routingDefaults } from "../routing/settings.ts";
 
 /** A duration in the file: a number of seconds, or a text such as `250ms`, `30s`, `10m`, `1h`. Milliseconds once read. */
 const duration = z.union([z.number(), z.string()]).transform((value, context) => {
@@ -58,7 +59,61 @@ const wholeNumber = (min: number, max: number) => {
 
 const flag = z.preprocess(fromText, z.boolean());
 
+/** A number that is no whole one; the environment has texts. */
+const amount = (min: number, max: number) => {
+  const expected = `expected a number from ${min} to ${max}`;
+  return z.preprocess(
+    (value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value),
+    z.number(expected).min(min, expected).max(max, expected),
+  );
+};
+
+/** YAML reads `on` and `off` as texts. */
+const onOff = z.preprocess((value) => (value === "on" ? true : value === "off" ? false : value), flag);
+
 const priority = wholeNumber(0, 1_000_000);
+const weight = wholeNumber(0, 1000);
+const maxRps = amount(0.001, 1_000_000);
+const maxConcurrent = wholeNumber(1, 1_000_000);
+
+/** Dollars for a thousand tokens. */
+const price = amount(0, 1000);
+
+const describedModel = z.strictObject({
+  id: modelName,
+  context_window: wholeNumber(1, 1_000_000_000).optional(),
+  prices: z.strictObject({ input_per_1k: price, output_per_1k: price }).optional(),
+  /** It may think for long before its first content. */
+  reasoning: flag.optional(),
+  max_rps: maxRps.optional(),
+  max_concurrent: maxConcurrent.optional(),
+});
+const providerModel = z.union([modelName.transform((id): z.output<typeof describedModel> => ({ id })), describedModel]);
+
+/** A free check asks `path` below the base URL, or `url`; `kind: chat` is paid: a chat of one token. */
+const healthCheck = z
+  .strictObject({
+    kind: z.enum(["models", "chat"]).default("models"),
+    path: z
+      .string()
+      .regex(/^\/\S*$/, "expected a path that begins with /")
+      .optional(),
+    url: z
+      .url("expected an http or https URL")
+      .regex(/^https?:/, "expected an http or https URL")
+      .optional(),
+    model: modelName.optional(),
+    interval: positiveDuration.prefault("60s"),
+    timeout: positiveDuration.prefault("10s"),
+  })
+  .refine(({ kind, model }) => kind !== "chat" || model !== undefined, {
+    path: ["model"],
+    message: "expected the model that the chat is to ask",
+  })
+  .refine(({ path, url }) => path === undefined || url === undefined, {
+    path: ["url"],
+    message: "expected either path or url",
+  });
 
 const provider = z.strictObject({
   name,
@@ -66,8 +121,13 @@ const provider = z.strictObject({
   kind: name.default("openai"),
   base_url: baseUrl,
   keys: z.array(z.union([secret, z.strictObject({ name, value: secret })])).default([]),
+  /** One key a line, beside those in `keys`; read at start and at SIGHUP. */
+  keys_file: z.string().min(1, "expected a path").optional(),
   priority: priority.default(1),
+  weight: weight.default(100),
   enabled: flag.default(true),
+  max_rps: maxRps.optional(),
+  max_concurrent: maxConcurrent.optional(),
   timeout: positiveDuration.optional(),
   timeouts: z
     .strictObject({
@@ -78,14 +138,23 @@ const provider = z.strictObject({
     })
     .default({}),
   default_model: modelName.optional(),
-  models: z.array(z.union([modelName, z.strictObject({ id: modelName }).transform(({ id }) => id)])).default([]),
+  models: z.array(providerModel).default([]),
+  health_check: healthCheck.optional(),
 });
 
 const target = z.strictObject({
   provider: name,
   model: modelName,
   priority: priority.optional(),
+  weight: weight.optional(),
   timeout: positiveDuration.optional(),
+});
+
+const model = z.strictObject({
+  name: modelName,
+  strategy: z.enum(["weighted", "ordered", "least_latency", "least_busy", "cheapest"]).default("weighted"),
+  on_context_overflow: z.enum(["larger", "next", "stop"]).default("larger"),
+  targets: z.array(target).min(1, "expected at least one target"),
 });
 
 const caller = z.strictObject({
@@ -93,7 +162,61 @@ const caller = z.strictObject({
   key: secret,
   models: z.array(modelName).optional(),
   trail: flag.default(true),
+  /** Requests a minute. */
+  rpm: wholeNumber(1, 10_000_000).optional(),
+  /** Calls under way at once. */
+  max_concurrent: maxConcurrent.optional(),
+  /** How long it will queue; programs that are in no hurry set more. */
+  queue: z.strictObject({ max_wait: duration }).optional(),
 });
+
+const { breaker: breakerDefaults, ...defaults } = routingDefaults;
+
+const breaker = z
+  .strictObject({
+    enabled: flag.default(breakerDefaults.enabled),
+    consecutive: wholeNumber(1, 1000).default(breakerDefaults.consecutive),
+    error_rate: amount(0.01, 1).default(breakerDefaults.errorRate),
+    min_failures: wholeNumber(1, 100_000).default(breakerDefaults.minFailures),
+    min_calls: wholeNumber(1, 100_000).default(breakerDefaults.minCalls),
+    window: positiveDuration.default(breakerDefaults.windowMs),
+    open: positiveDuration.default(breakerDefaults.openMs),
+    quick_cap: positiveDuration.default(breakerDefaults.quickCapMs),
+    slow_cap: positiveDuration.default(breakerDefaults.slowCapMs),
+    sole_cap: positiveDuration.default(breakerDefaults.soleCapMs),
+    successes_to_close: wholeNumber(1, 100).default(breakerDefaults.successesToClose),
+  })
+  .prefault({});
+
+const routing = z
+  .strictObject({
+    failover: onOff.default(defaults.failover),
+    max_attempts: wholeNumber(1, hardMaxAttempts).default(defaults.maxAttempts),
+    patience: duration.default(defaults.patienceMs),
+    last_patience: duration.default(defaults.lastPatienceMs),
+    backoff: z
+      .strictObject({
+        base: positiveDuration.default(defaults.backoff.baseMs),
+        max: positiveDuration.default(defaults.backoff.maxMs),
+      })
+      .prefault({}),
+    key_rotations: z
+      .strictObject({
+        rate: wholeNumber(0, 64).default(defaults.keyRotations.rate),
+        auth: wholeNumber(0, 1000).default(defaults.keyRotations.auth),
+      })
+      .prefault({}),
+    breaker,
+    retry_budget: amount(0, 1).default(defaults.retryBudget),
+    affinity: z.enum(["none", "prompt_cache_key", "caller", "prefix"]).default(defaults.affinity),
+    queue: z
+      .strictObject({
+        max_wait: duration.default(defaults.queue.maxWaitMs),
+        bound: wholeNumber(1, 1_000_000).default(defaults.queue.bound),
+      })
+      .prefault({}),
+  })
+  .prefault({});
 
 /** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
 const fileSchema = z.strictObject({
@@ -105,11 +228,9 @@ const fileSchema = z.strictObject({
     .prefault({}),
   auth: z.strictObject({ open: flag.default(false), callers: z.array(caller).default([]) }).prefault({}),
   providers: z.array(provider).default([]),
-  models: z
-    .array(z.strictObject({ name: modelName, targets: z.array(target).min(1, "expected at least one target") }))
-    .default([]),
+  models: z.array(model).default([]),
   defaults: z.strictObject({ model: modelName.optional() }).prefault({}),
-  routing: z.strictObject({ max_attempts: wholeNumber(1, 10).default(4) }).prefault({}),
+  routing,
   drain: z.strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") }).prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
 });
@@ -223,7 +344,7 @@ function crossCheck(config: Config): ConfigProblem[] {
       const path = `models[${index}].targets[${position}]`;
       const found = byName.get(wanted);
       if (!found) complain(`${path}.provider`, wanted, "expected the name of a configured provider");
-      else if (found.models.length > 0 && !found.models.includes(model)) {
+      else if (found.models.length > 0 && !found.models.some(({ id }) => id === model)) {
         complain(`${path}.model`, model, `expected one of the models that ${wanted} declares`);
       }
     }
@@ -233,10 +354,10 @@ function crossCheck(config: Config): ConfigProblem[] {
       problems.push({ path: `auth.callers[${index}].key`, value: "[secret]", expected: "expected a key of its own" });
     }
   }
-  const declared = config.providers.flatMap((each) => each.models);
+  const declared = config.providers.flatMap((each) => each.models.map(({ id }) => id));
   const publicNames = new Set([
     ...(config.models.length > 0 ? config.models.map((model) => model.name) : declared),
-    ...config.providers.flatMap((each) => each.models.map((model) => `${each.name}:${model}`)),
+    ...config.providers.flatMap((each) => each.models.map(({ id }) => `${each.name}:${id}`)),
   ]);
   const forwards = config.providers.some((each) => each.models.length === 0);
   for (const [index, { models }] of config.auth.callers.entries()) {
@@ -253,8 +374,13 @@ function crossCheck(config: Config): ConfigProblem[] {
       if (names.indexOf(keyName) < position)
         complain(`providers[${index}].keys[${position}].name`, keyName, "expected a name of its own");
     }
-    if (fallback !== undefined && models.length > 0 && !models.includes(fallback)) {
+    const ids = models.map(({ id }) => id);
+    if (fallback !== undefined && ids.length > 0 && !ids.includes(fallback)) {
       complain(`providers[${index}].default_model`, fallback, "expected one of the provider's models");
+    }
+    for (const [position, id] of ids.entries()) {
+      if (ids.indexOf(id) < position)
+        complain(`providers[${index}].models[${position}]`, id, "expected each model once");
     }
   }
   const wanted = config.defaults.model;

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { parseDocument } from "yaml";
 import { type Config, ConfigError, checkConfig } from "./config.ts";
 import { type Environment, environmentConfig, type MissingVariable, substitute } from "./environment.ts";
+import { readKeysFile } from "./keys-file.ts";
 
 /** A configuration and where it came from. */
 export interface LoadedConfig {
@@ -47,6 +48,11 @@ export function loadConfig({ path, env, overrides }: ConfigPlaces): LoadedConfig
   const base = fileHasProviders ? fromFile : { ...fromFile, ...fromEnvironment };
   const server = { ...(base?.["server"] as object | undefined), ...overrides };
   const config = checkConfig({ ...base, server }, source);
+  // A file of keys that cannot be read is wrong now, not when the first request comes.
+  const problems = config.providers.flatMap(({ keys_file: keysFile }, index) =>
+    keysFile === undefined ? [] : readKeysFile(keysFile, `providers[${index}].keys_file`).problems,
+  );
+  if (problems.length > 0) throw new ConfigError(source, problems);
   if (config.providers.length === 0) {
     throw new ConfigError(source, [{ path: "providers", value: "none", expected: "expected at least one provider" }]);
   }

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { explainModel } from "./cli/explain.ts";
 import { serve } from "./cli/serve.ts";
 import { ConfigError } from "./config.ts";
 import { version } from "./version.ts";
@@ -20,6 +21,14 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--port <number>", "port to listen on, 0 for any (default: 8000)", portNumber)
     .action(serve);
+  program
+    .command("explain")
+    .description("say which endpoints a model's requests would be sent to, in which order, and which not and why")
+    .argument("<model>", "public name, or provider:model")
+    .option("-c, --config <file>", "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml)")
+    .option("--caller <name>", "as this caller would be served")
+    .option("--json", "for programs")
+    .action(explainModel);
   try {
     await program.parseAsync(argv);
     return 0;

@@ -12,41 +12,40 @@ interface Timer {
   readonly at: number;
   readonly order: number;
   readonly fire: () => void;
+  calledOff: boolean;
 }
 
 /** @param startWallMs what the wall shows at the beginning, in epoch milliseconds */
 export function createVirtualClock(startWallMs = Date.UTC(2026, 0, 1)): VirtualClock {
   let now = 0;
   let order = 0;
-  const timers = new Set<Timer>();
-
-  function nextUntil(end: number): Timer | undefined {
-    let next: Timer | undefined;
-    for (const timer of timers) {
-      if (timer.at > end) continue;
-      if (!next || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) next = timer;
-    }
-    return next;
-  }
+  let pending = 0;
+  const heap: Timer[] = [];
 
   return {
     now: () => now,
     wallTime: () => startWallMs + now,
     get pending() {
-      return timers.size;
+      return pending;
     },
     schedule(delayMs, callback) {
-      const timer = { at: now + Math.max(delayMs, 0), order: order++, fire: callback };
-      timers.add(timer);
+      const timer: Timer = { at: now + Math.max(delayMs, 0), order: order++, fire: callback, calledOff: false };
+      pending += 1;
+      push(heap, timer);
       return () => {
-        timers.delete(timer);
+        if (timer.calledOff) return;
+        timer.calledOff = true;
+        pending -= 1;
       };
     },
     async advance(ms) {
       const end = now + ms;
       await settled();
-      for (let timer = nextUntil(end); timer; timer = nextUntil(end)) {
-        timers.delete(timer);
+      for (let timer = heap[0]; timer && timer.at <= end; timer = heap[0]) {
+        pop(heap);
+        if (timer.calledOff) continue;
+        timer.calledOff = true;
+        pending -= 1;
         now = Math.max(now, timer.at);
         timer.fire();
         await settled();
@@ -54,6 +53,38 @@ export function createVirtualClock(startWallMs = Date.UTC(2026, 0, 1)): VirtualC
       now = end;
     },
   };
+}
+
+/** Whether one timer fires before another: the earlier one, among equals the one that was set first. */
+function before(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+function push(heap: Timer[], timer: Timer): void {
+  let hole = heap.push(timer) - 1;
+  while (hole > 0) {
+    const parent = (hole - 1) >> 1;
+    const above = heap[parent] as Timer; // in range
+    if (before(above, timer)) break;
+    heap[hole] = above;
+    hole = parent;
+  }
+  heap[hole] = timer;
+}
+
+function pop(heap: Timer[]): void {
+  const last = heap.pop();
+  if (!last || heap.length === 0) return;
+  let hole = 0;
+  for (;;) {
+    let child = 2 * hole + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && before(heap[child + 1] as Timer, heap[child] as Timer)) child += 1; // in range
+    if (before(last, heap[child] as Timer)) break;
+    heap[hole] = heap[child] as Timer;
+    hole = child;
+  }
+  heap[hole] = last;
 }
 
 /** Lets promises that hang on each other settle; a chain is as long as the code's awaits, and a hundred are more than any has. */

@@ -5,7 +5,9 @@ import { createCatalog, type ModelEntry, type ProviderEntry } from "../../src/ga
 
 const everyone: Caller = { name: "x", models: undefined, seesTrail: true };
 
-function provider(name: string, changes: Partial<ProviderEntry> = {}): ProviderEntry {
+type Changes = Partial<Omit<ProviderEntry, "models">> & { readonly models?: readonly string[] };
+
+function provider(name: string, { models = [], ...changes }: Changes = {}): ProviderEntry {
   return {
     name,
     kind: "openai",
@@ -13,12 +15,14 @@ function provider(name: string, changes: Partial<ProviderEntry> = {}): ProviderE
     basePath: "/v1",
     keys: [],
     priority: 1,
+    weight: 100,
     enabled: true,
     connectMs: 1,
     firstContentMs: 2,
+    reasoningFirstContentMs: 20,
     idleMs: 3,
     totalMs: 4,
-    models: [],
+    models: models.map((id) => ({ id })),
     defaultModel: undefined,
     ...changes,
   };
@@ -30,6 +34,7 @@ const model = (name: string, ...targets: [string, string, number?][]): ModelEntr
     provider: each,
     model: upstream,
     priority,
+    weight: undefined,
     timeoutMs: undefined,
   })),
 });
@@ -47,7 +52,9 @@ function catalog(providers: ProviderEntry[], models: ModelEntry[] = [], defaultM
       },
       caller,
     );
-  const ids = (...args: Parameters<typeof pool>) => pool(...args).candidates.map(({ id }) => id);
+  const tiers = (...args: Parameters<typeof pool>) =>
+    pool(...args).tiers.map(({ members }) => members.map(({ id }) => id));
+  const ids = (...args: Parameters<typeof pool>) => tiers(...args).flat();
   const faultOf = (...args: Parameters<typeof pool>) => {
     try {
       pool(...args);
@@ -57,7 +64,7 @@ function catalog(providers: ProviderEntry[], models: ModelEntry[] = [], defaultM
     }
     return undefined;
   };
-  return { made, pool, ids, faultOf };
+  return { made, pool, tiers, ids, faultOf };
 }
 
 describe("a model", () => {
@@ -67,6 +74,19 @@ describe("a model", () => {
       [model("think", ["a", "m"], ["b", "m"], ["c", "m"], ["a", "first", 0])],
     );
     expect(ids("think")).toEqual(["a/first", "b/m", "c/m", "a/m"]);
+  });
+
+  test("has its equals in one tier, and each in one of its own where they are to be tried in order", () => {
+    const two = [provider("a"), provider("b"), provider("c", { priority: 2 })];
+    const targets = model("think", ["a", "m"], ["b", "m"], ["c", "m"]);
+    expect(catalog(two, [targets]).tiers("think")).toEqual([["a/m", "b/m"], ["c/m"]]);
+    expect(catalog(two, [{ ...targets, strategy: "ordered" }]).tiers("think")).toEqual([["a/m"], ["b/m"], ["c/m"]]);
+  });
+
+  test("keeps its pool from request to request, so that its rotation goes on", () => {
+    const { pool } = catalog([provider("a", { models: ["m"] })]);
+    expect(pool("m")).toBe(pool("m"));
+    expect(pool("a:m")).toBe(pool("a:m"));
   });
 
   test("is public under its own name where no models are configured, served by all that declare it", () => {
@@ -114,7 +134,7 @@ describe("a model", () => {
 });
 
 describe("a pin", () => {
-  const { ids, pool, faultOf } = catalog(
+  const { ids, tiers, pool, faultOf } = catalog(
     [
       provider("a", { kind: "vllm" }),
       provider("b", { kind: "vllm" }),
@@ -130,17 +150,29 @@ describe("a pin", () => {
   });
 
   test("names a kind, and all of that kind are tried", () => {
-    expect(ids("think", { provider: "vllm" })).toEqual(["a/m", "b/m"]);
+    expect(tiers("think", { provider: "vllm" })).toEqual([["a/m", "b/m"]]);
+  });
+
+  test("reaches a target that has no share of its own, and one of weight 0 is not asked otherwise", () => {
+    const resting = catalog(
+      [provider("a"), provider("b", { weight: 0, models: ["m"] })],
+      [model("think", ["a", "m"], ["b", "m"])],
+    );
+    const weights = (...args: Parameters<typeof resting.pool>) =>
+      resting.pool(...args).tiers.flatMap(({ members }) => members.map(({ weight }) => weight));
+    expect(weights("think")).toEqual([100, 0]);
+    expect(weights("think", { provider: "b" })).toEqual([1]);
+    expect(weights("b:m")).toEqual([1]);
   });
 
   test("with fallbacks is the whole order; without, the fallbacks follow the pool", () => {
-    expect(ids("think", { provider: "b", fallbackProviders: ["c", "a"] })).toEqual(["b/m", "c/small", "a/m"]);
-    expect(ids("think", { fallbackProviders: ["c", "b"] })).toEqual(["a/m", "b/m", "c/small"]);
+    expect(tiers("think", { provider: "b", fallbackProviders: ["c", "a"] })).toEqual([["b/m"], ["c/small"], ["a/m"]]);
+    expect(tiers("think", { fallbackProviders: ["c", "b"] })).toEqual([["a/m", "b/m"], ["c/small"]]);
   });
 
   test("to a provider that serves neither the model nor a default is told as a skip", () => {
     const pinned = pool("think", { provider: "d" });
-    expect(pinned.candidates).toEqual([]);
+    expect(pinned.size).toBe(0);
     expect(pinned.ruledOut).toEqual([{ endpoint: "d/think", reason: "model_not_served" }]);
   });
 

@@ -1,4 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
+import { createAdditionMemory } from "../../src/gateway/additions.ts";
+import { createAdmission } from "../../src/gateway/admission.ts";
 import { createCatalog } from "../../src/gateway/catalog.ts";
 import { open } from "../../src/gateway/stream.ts";
 import { nativeLane } from "../../src/providers/openai/native-lane.ts";
@@ -19,19 +21,21 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   });
   const { origin, pathname: basePath } = new URL(provider.baseUrl);
   const entry = {
-    ...{ name: "p", kind: "openai", origin, basePath, keys: [], priority: 1, enabled: true },
+    ...{ name: "p", kind: "openai", origin, basePath, keys: [], priority: 1, weight: 100, enabled: true },
     ...{
       connectMs: 5000,
       firstContentMs: 5000,
+      reasoningFirstContentMs: 5000,
       idleMs: 60_000,
       totalMs: 60_000,
-      models: ["m"],
+      models: [{ id: "m" }],
       defaultModel: undefined,
     },
   };
   const catalog = createCatalog({ providers: [entry], models: [], defaultModel: undefined });
   const machine = {
-    ...{ clock, upstream, catalog: () => catalog, maxAttempts: 4, maxDurationMs: 60_000 },
+    ...{ clock, upstream, catalog: () => catalog, maxDurationMs: 60_000 },
+    ...{ admission: createAdmission(clock), additions: createAdditionMemory(), affinity: "none" as const },
     router: createRouter({ clock, rng }),
   };
   const cancellation = createCancellation();
@@ -39,6 +43,8 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const call = {
     ...{ traceId: "0".repeat(32), cancellation, timeoutMs: undefined, patienceMs: undefined, retryCount: undefined },
     caller: { name: "c", models: undefined, seesTrail: true },
+    size: () => ({ promptCharacters: 1, maxOutputTokens: 0 }),
+    affinityKey: () => undefined,
     destination: { model: "m", provider: "", fallbackProviders: [], fieldPrefix: { routing: "", model: "" } },
   };
   const stream = await open(machine, call, nativeLane({ text: JSON.stringify(json), json }));

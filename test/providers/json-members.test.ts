@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { editMembers } from "../../src/providers/openai/json-members.ts";
+import { editMembers, memberText } from "../../src/providers/openai/json-members.ts";
 
 describe("editing an object's text", () => {
   test("leaves every other byte alone: large numbers, blanks, order, duplicates", () => {
@@ -60,5 +60,19 @@ describe("editing an object's text", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+});
+
+describe("reading a member's text", () => {
+  test("gives it as it is written, the last one where there are several", () => {
+    const json = '{ "a" : {"x": 1.0, "a":2} , "b":[1,{"a":3}], "a":"}" }';
+    expect(memberText(json, "a")).toBe('"}"');
+    expect(memberText(json, "b")).toBe('[1,{"a":3}]');
+    expect(memberText('{"a": 1e400 }', "a")).toBe("1e400");
+  });
+
+  test("finds none that is not there, or only inside of another", () => {
+    expect(memberText('{"b":{"a":1}}', "a")).toBeUndefined();
+    expect(memberText(" {} ", "a")).toBeUndefined();
   });
 });

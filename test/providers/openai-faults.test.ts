@@ -1,102 +1,100 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { UpstreamFault } from "../../src/chat/fault.ts";
+import type { UpstreamFault, UpstreamWords } from "../../src/chat/fault.ts";
+import { errorObject, readErrorBody } from "../../src/providers/openai/error-body.ts";
+import { dialects } from "../../src/providers/openai/fault-kind.ts";
 import { faultOf, faultOfError } from "../../src/providers/openai/faults.ts";
-import { retryAfterMs } from "../../src/providers/retry-after.ts";
 
-function fault(status: number, body: unknown, headers: Record<string, string> = {}): UpstreamFault {
+/** A refusal of one dialect, and what it must be taken for. */
+interface Fixture extends UpstreamWords {
+  readonly dialect: string;
+  /** What it is, and what makes it easy to get wrong. */
+  readonly title: string;
+  /** Missing for an error inside of a stream or a 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: unknown;
+  readonly kind: UpstreamFault["kind"];
+}
+
+const folder = join(import.meta.dirname, "../fixtures");
+const fixtures = readdirSync(folder).flatMap((dialect) =>
+  readdirSync(join(folder, dialect)).map((file) => {
+    const fixture = JSON.parse(readFileSync(join(folder, dialect, file), "utf8")) as Omit<Fixture, "dialect">;
+    return { ...fixture, dialect };
+  }),
+);
+
+function faultFor({ status, headers = {}, body }: Pick<Fixture, "status" | "headers" | "body">): UpstreamFault {
+  if (status === undefined) return faultOfError(body as Record<string, unknown>);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   return faultOf({ status, headers, body: Buffer.from(text) });
 }
 
+const fault = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+  faultFor({ status, headers, body });
 const error = (fields: object) => ({ error: fields });
+
+describe.each(dialects.map(({ dialect }) => dialect))("%s: a refusal is taken for", (dialect) => {
+  test.each(fixtures.filter((fixture) => fixture.dialect === dialect))("$kind: $title", (fixture) => {
+    const { dialect: _, title: __, headers: ___, body: ____, ...expected } = fixture;
+    const told = faultFor(fixture);
+    expect(told).toMatchObject(expected);
+    expect(told.retryAfterMs).toBe(expected.retryAfterMs);
+    expect(told.shouldRetry).toBe(expected.shouldRetry);
+  });
+});
+
+describe("the rules", () => {
+  test("have at least five refusals of every dialect to answer for, and none of a dialect that they do not know", () => {
+    const counts = dialects.map(({ dialect }) => fixtures.filter((fixture) => fixture.dialect === dialect).length);
+    expect(Math.min(...counts)).toBeGreaterThanOrEqual(5);
+    expect(counts.reduce((sum, count) => sum + count)).toBe(fixtures.length);
+  });
+
+  test("give a word one meaning, whoever says it", () => {
+    const words = dialects.flatMap(({ words: lists = {} }) => Object.values(lists).flat());
+    expect(words).toEqual([...new Set(words)]);
+    expect(words).toEqual(words.map((word) => word.toLowerCase()));
+  });
+
+  test("have a refusal of their own dialect for every message that they know", () => {
+    const unused = dialects.flatMap(({ dialect, messages = [] }) =>
+      messages
+        .filter(({ says, kind }) =>
+          fixtures.every((fixture) => {
+            const body = readErrorBody(errorObject(fixture.body) ?? {});
+            return fixture.dialect !== dialect || fixture.kind !== kind || !says.test(body.message ?? "");
+          }),
+        )
+        .map(({ says }) => `${dialect} ${says}`),
+    );
+    expect(unused).toEqual([]);
+  });
+});
 
 describe("an answer that is no success is", () => {
   test.each<[string, number, unknown, UpstreamFault["kind"]]>([
-    ["a limit: any 429", 429, error({ message: "slow down", code: "rate_limit_exceeded" }), "rate_limited"],
-    [
-      "a spent quota, though it is a 429",
-      429,
-      error({ message: "pay", code: "insufficient_quota" }),
-      "quota_exhausted",
-    ],
-    ["a spent balance: 402", 402, error({ message: "Insufficient Balance" }), "quota_exhausted"],
-    ["a bad key: 401", 401, error({ message: "Incorrect key", code: "invalid_api_key" }), "key_refused"],
-    ["a bad key told in one bare word", 401, { error: "Unauthorized" }, "key_refused"],
-    [
-      "a bad key, though a gateway behind says 400",
-      400,
-      error({ type: "no_db_connection", code: "400" }),
-      "key_refused",
-    ],
+    ["a limit: any 429", 429, error({ message: "slow down" }), "rate_limited"],
+    ["a bad key: any 401", 401, error({ message: "who are you?" }), "key_refused"],
     ["a key that may not: 403 as JSON", 403, error({ message: "not allowed" }), "key_refused"],
     ["a firewall in between: 403 as a page", 403, "<html>blocked</html>", "server_error"],
-    ["an unknown model by its code", 404, error({ message: "no such", code: "model_not_found" }), "model_unavailable"],
+    ["a spent balance: any 402", 402, "", "quota_exhausted"],
+    ["a wrong path: 404 as a page", 404, "<html>nginx</html>", "misconfigured"],
     [
-      "an unknown model by its words",
+      "a wrong path: a 404 whose message speaks of a model but not as an API's own",
       404,
-      error({ message: "The model `x` does not exist.", type: "NotFoundError", code: 404 }),
-      "model_unavailable",
-    ],
-    [
-      "a wrong path: a 404 that says nothing of a model",
-      404,
-      error({ message: "File Not Found", type: "not_found_error", code: 404 }),
+      { message: "no model" },
       "misconfigured",
     ],
-    ["a wrong path: a bare detail", 404, { detail: "Not Found" }, "misconfigured"],
-    ["a wrong path: a page", 404, "<html>nginx</html>", "misconfigured"],
-    ["a wrong method", 405, { detail: "Method Not Allowed" }, "misconfigured"],
-    ["too long a prompt by its code", 400, error({ code: "context_length_exceeded" }), "context_length_exceeded"],
+    ["a bad request: 413, 415", 415, error({ message: "no" }), "refused_request"],
     [
-      "too long a prompt by its type",
-      400,
-      error({ code: 400, type: "exceed_context_size_error", n_ctx: 1024 }),
-      "context_length_exceeded",
-    ],
-    [
-      "too long a prompt by its words",
-      400,
-      error({ message: "This model's maximum context length is 1024 tokens.", type: "BadRequestError", code: 400 }),
-      "context_length_exceeded",
-    ],
-    ["content that the provider withholds", 400, error({ code: "content_filter" }), "content_filtered"],
-    ["a bad request: 400", 400, error({ message: "no", param: "temperature" }), "refused_request"],
-    [
-      "a bad request: 422 with a list of details",
-      422,
-      { detail: [{ loc: ["body"], msg: "Field required", type: "missing" }] },
-      "refused_request",
-    ],
-    [
-      "a bad key, though Gemini says 400",
-      400,
-      [error({ code: 400, status: "INVALID_ARGUMENT", message: "API key not valid." })],
-      "key_refused",
-    ],
-    [
-      "a bad key, though xAI says 400",
-      400,
-      { code: "Client specified an invalid argument", error: "Incorrect API key provided" },
-      "key_refused",
-    ],
-    [
-      "a spent balance in words",
-      400,
-      error({ type: "invalid_request_error", message: "Your credit balance is too low" }),
-      "quota_exhausted",
-    ],
-    [
-      "moderation, though it is a 403",
+      "an account that is banned, which is no moderation",
       403,
-      error({ code: 403, message: "Your input was flagged" }),
-      "content_filtered",
-    ],
-    ["a model that is not for this key: 403", 403, error({ code: "model_not_available" }), "model_unavailable"],
-    [
-      "a bad request that quotes what the caller wrote",
-      400,
-      error({ message: "Invalid value: 'invalid api key'" }),
-      "refused_request",
+      error({ message: "Your account has been flagged" }),
+      "key_refused",
     ],
     [
       "an unknown model, whatever it is called",
@@ -105,18 +103,23 @@ describe("an answer that is no success is", () => {
       "model_unavailable",
     ],
     [
-      "an account that is banned, which is no moderation",
-      403,
-      error({ message: "Your account has been flagged" }),
-      "key_refused",
+      "a bad request that quotes a context length",
+      400,
+      error({ message: "Unknown value 'exceeds the context length' for stop" }),
+      "refused_request",
     ],
     ["a page where JSON was due: 400", 400, "<html>400</html>", "malformed"],
     ["nothing that is the caller's: 409, 425", 409, error({ message: "conflict" }), "malformed"],
-    ["overload: 503", 503, error({ message: "Loading model" }), "overloaded"],
+    ["overload: any 503", 503, error({ message: "later" }), "overloaded"],
     ["overload: 529", 529, "", "overloaded"],
-    ["overload by its type", 500, error({ type: "overloaded_error" }), "overloaded"],
-    ["the provider's own failure: 500 in plain text", 500, "Internal Server Error", "server_error"],
+    ["overload by its type, though it is a 500", 500, error({ type: "overloaded_error" }), "overloaded"],
     ["the provider's own failure: 408", 408, "", "server_error"],
+    [
+      "the provider's own failure, though its words would mean a bad key",
+      500,
+      error({ message: "Invalid API key" }),
+      "server_error",
+    ],
     ["nothing that the API has: a redirect", 302, "", "malformed"],
   ])("%s", (_, status, body, kind) => {
     expect(fault(status, body).kind).toBe(kind);
@@ -147,8 +150,30 @@ describe("an answer that is no success is", () => {
     expect(fault(400, error({ code: "400", type: "BadRequestError" })).providerCode).toBe("BadRequestError");
   });
 
-  test("told with the wait that it asks for", () => {
-    expect(fault(429, "", { "retry-after": "20" })).toMatchObject({ retryAfterMs: 20_000 });
+  test.each([
+    [{ "x-should-retry": "true" }, true],
+    [{ "x-should-retry": "False" }, false],
+    [{ "x-should-retry": "perhaps" }, undefined],
+    [{}, undefined],
+  ])("told with what it says of trying again: %o is %s", (headers, shouldRetry) => {
+    expect(fault(500, "", headers as Record<string, string>).shouldRetry).toBe(shouldRetry);
+  });
+
+  test("never anything that throws, whatever the body is", () => {
+    const body = fc.oneof(
+      fc.jsonValue(),
+      fc.string(),
+      fc.record({ error: fc.jsonValue(), detail: fc.jsonValue() }, { requiredKeys: [] }),
+      fc.record({ error: fc.record({ message: fc.jsonValue(), code: fc.jsonValue(), metadata: fc.jsonValue() }) }),
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 300, max: 599 }), body, (status, value) => {
+        const told = fault(status, value);
+        expect(told.kind).toMatch(/^[a-z_]+$/);
+        expect(told.message ?? "").not.toMatch(/[\u0000-\u001f\u007f]/);
+        expect((told.message ?? "").length).toBeLessThan(2000);
+      }),
+    );
   });
 });
 
@@ -156,29 +181,43 @@ describe("an error inside a 200 is classified as if its own code had been the st
   test.each<[object, UpstreamFault["kind"]]>([
     [error({ code: 429 }), "rate_limited"],
     [error({ code: "503", message: "busy" }), "overloaded"],
+    [error({ status: 402 }), "quota_exhausted"],
     [error({ type: "rate_limit_error" }), "rate_limited"],
     [error({ type: "invalid_request_error" }), "refused_request"],
+    [error({ type: "permission_error" }), "key_refused"],
     [error({ type: "server_error" }), "server_error"],
+    [error({ message: "This model's maximum context length is 96 tokens." }), "context_length_exceeded"],
     [{ error: "something broke" }, "server_error"],
   ])("%o", (json, kind) => {
     expect(faultOfError(json as Record<string, unknown>).kind).toBe(kind);
   });
 });
 
-describe("how long to wait", () => {
-  test.each<[Record<string, string>, number | undefined]>([
-    [{ "retry-after": "2" }, 2000],
-    [{ "retry-after": "1.5" }, 1500],
-    [{ "retry-after-ms": "300", "retry-after": "9" }, 300],
-    [{ "retry-after": "-1" }, undefined],
-    [{ "retry-after": "1e9" }, undefined],
-    [{ "retry-after": "1000000000" }, undefined],
-    [{ "retry-after": "soon" }, undefined],
-    [{ "retry-after": "" }, undefined],
-    [{ "retry-after": "Sun, 01 Nov 2026 08:00:30 GMT", date: "Sun, 01 Nov 2026 08:00:00 GMT" }, 30_000],
-    [{ "retry-after": "Sun, 01 Nov 2026 08:00:30 GMT" }, undefined],
-    [{}, undefined],
-  ])("%o means %s ms", (headers, ms) => {
-    expect(retryAfterMs(headers)).toBe(ms);
+describe("how long to wait, as a body says it", () => {
+  const wait = (message: string, status = 429) => fault(status, error({ message })).retryAfterMs;
+
+  test.each([
+    ["Please try again in 20ms.", 20],
+    ["Please try again in 1.2s.", 1200],
+    ["Please try again in 6m0s.", 360_000],
+    ["Please try again in 1h2m3.5s. Thanks.", 3_723_500],
+    ["Please retry after 6 seconds.", 6000],
+    ["Try again in 1 minute", 60_000],
+    ["retry in 0.5 seconds", 500],
+    ["Please try again in 900 hours.", undefined],
+    ["Please try again in a moment.", undefined],
+    ["Please try again in 5", undefined],
+  ])("%s", (message, ms) => {
+    expect(wait(message)).toBe(ms);
+  });
+
+  test("counts only where waiting helps", () => {
+    expect(wait("Please try again in 2s.", 503)).toBe(2000);
+    expect(wait("Please try again in 2s.", 400)).toBeUndefined();
+    expect(wait("Please try again in 2s.", 500)).toBeUndefined();
+  });
+
+  test("gives way to a header", () => {
+    expect(fault(429, error({ message: "Please try again in 9s." }), { "retry-after": "1" }).retryAfterMs).toBe(1000);
   });
 });

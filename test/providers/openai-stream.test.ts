@@ -5,22 +5,9 @@ import type { StreamRead } from "../../src/providers/lane.ts";
 import { createEventReader } from "../../src/providers/openai/event-reader.ts";
 import { nativeLane } from "../../src/providers/openai/native-lane.ts";
 import { typedLane } from "../../src/providers/openai/typed-lane.ts";
-import type { Target } from "../../src/providers/target.ts";
+import { testTarget } from "./target.ts";
 
-const target: Target = {
-  id: "p/m",
-  provider: "p",
-  upstreamModel: "m",
-  tier: 1,
-  enabled: true,
-  keys: [],
-  limits: { firstContentMs: 1, totalMs: 1 },
-  kind: "openai",
-  origin: "http://127.0.0.1",
-  basePath: "/v1",
-  connectMs: 1,
-  idleMs: 1,
-};
+const target = testTarget();
 
 const chunk = (choices: unknown[], more: object = {}) =>
   `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", created: 1_795_000_000, model: "tiny", choices, ...more })}\n\n`;
@@ -35,7 +22,7 @@ const done = "data: [DONE]\n\n";
 
 /** Reads a stream given as texts, one read each, and folds it. */
 function read(texts: readonly string[], { n = 1, ends = false } = {}) {
-  const reader = createEventReader(target, n);
+  const reader = createEventReader(target, n, () => 9);
   const fold = createFold();
   const reads: StreamRead<unknown>[] = [];
   const take = (result: ReturnType<typeof reader.push>) => {
@@ -329,12 +316,14 @@ describe("the native lane", () => {
   test("asks with the body it was given but for the model and what is ours", () => {
     const text =
       '{"model":"think","provider":"p","timeout":3,"seed":12345678901234567890,"x_new":{"a":[1.0]},"messages":[]}';
-    const { body } = nativeLane({ text, json: JSON.parse(text) as Record<string, unknown> }).request(target, "unary");
+    const { body } = nativeLane({ text, json: JSON.parse(text) as Record<string, unknown> }).request(target, "unary", {
+      usage: false,
+    });
     expect(body).toBe('{"model":"m","seed":12345678901234567890,"x_new":{"a":[1.0]},"messages":[]}');
   });
 
   test("lets another gateway's provider object through", () => {
-    const { body } = lane({ model: "a", provider: { order: ["x"] } }).request(target, "unary");
+    const { body } = lane({ model: "a", provider: { order: ["x"] } }).request(target, "unary", { usage: false });
     expect(JSON.parse(String(body))).toEqual({ model: "m", provider: { order: ["x"] } });
   });
 });
@@ -412,7 +401,7 @@ describe("the typed lane", () => {
       reasoning: { effort: "low" },
       extensionJson: { vendor_x: '{"a":1}', model: '"never"' },
     });
-    const body = String(typedLane(prompt).request(target, "stream").body);
+    const body = String(typedLane(prompt).request(target, "stream", { usage: true }).body);
     expect(body).toContain('"seed":9007199254740993');
     expect(JSON.parse(body)).toEqual({
       vendor_x: { a: 1 },
@@ -462,7 +451,7 @@ describe("the typed lane", () => {
 
   test("says nothing that the caller did not say", () => {
     const prompt = create(PromptSchema, { messages: [{ role: 2, parts: [{ kind: { case: "text", value: "Hi" } }] }] });
-    expect(JSON.parse(String(typedLane(prompt).request(target, "unary").body))).toEqual({
+    expect(JSON.parse(String(typedLane(prompt).request(target, "unary", { usage: false }).body))).toEqual({
       model: "m",
       messages: [{ role: "user", content: "Hi" }],
     });
@@ -470,7 +459,9 @@ describe("the typed lane", () => {
 
   test("asks OpenAI itself for max_completion_tokens, which its newer models insist on", () => {
     const prompt = create(PromptSchema, { maxOutputTokens: 5 });
-    const body = typedLane(prompt).request({ ...target, origin: "https://api.openai.com" }, "unary").body;
+    const body = typedLane(prompt).request(testTarget({ origin: "https://api.openai.com" }), "unary", {
+      usage: false,
+    }).body;
     expect(JSON.parse(String(body))).toMatchObject({ max_completion_tokens: 5 });
   });
 });

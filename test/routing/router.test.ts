@@ -1,72 +1,22 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Endpoint, Pool } from "../../src/routing/endpoint.ts";
 import { AttemptTimeout, type Lease } from "../../src/routing/lease.ts";
-import { createRouter, RouteError, type RunOptions } from "../../src/routing/router.ts";
+import type { RunOptions } from "../../src/routing/router.ts";
 import type { AttemptRecord } from "../../src/routing/trail.ts";
-import type { Verdict } from "../../src/routing/verdict.ts";
-import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../src/runtime/cancellation.ts";
-import { seededRng } from "../../src/runtime/rng.ts";
-import { Secret } from "../../src/runtime/secret.ts";
-import { createVirtualClock, type VirtualClock } from "../../src/simulation/virtual-clock.ts";
-
-/** A failure that carries its own verdict. */
-class Failure extends Error {
-  readonly verdict: Verdict;
-  constructor(verdict: Partial<Verdict> = {}) {
-    super(verdict.class ?? "transient_fault");
-    this.verdict = { next: "other", blame: "endpoint", class: "transient_fault", ...verdict };
-  }
-}
-
-function classify(error: unknown): Verdict {
-  if (error instanceof Failure) return error.verdict;
-  if (error instanceof AttemptTimeout) return { next: "other", blame: "endpoint", class: "transient_fault" };
-  return { next: "stop", blame: "nobody", class: "caller_gone" };
-}
-
-function endpoint(name: string, changes: Partial<Endpoint> = {}): Endpoint {
-  return {
-    id: `${name}/m`,
-    provider: name,
-    upstreamModel: "m",
-    tier: 1,
-    enabled: true,
-    keys: [],
-    limits: { firstContentMs: 10_000, totalMs: 20_000 },
-    ...changes,
-  };
-}
-
-function pool(...candidates: Endpoint[]): Pool<Endpoint> {
-  return { model: "think", policy: "ordered", candidates, ruledOut: [] };
-}
+import { CallerGone, type Cancellation, DeadlineExceeded } from "../../src/runtime/cancellation.ts";
+import type { VirtualClock } from "../../src/simulation/virtual-clock.ts";
+import { bench, endpoint, Failure, failureOf, keys, pool } from "../support/routing.ts";
 
 let clock: VirtualClock;
-let caller: ReturnType<typeof createCancellation>;
+let caller: ReturnType<typeof bench>["caller"];
 let ended: AttemptRecord[];
+let router: () => ReturnType<typeof bench>["router"];
+let options: (changes?: Partial<RunOptions>) => RunOptions;
 
 beforeEach(() => {
-  clock = createVirtualClock();
-  caller = createCancellation();
-  ended = [];
+  const made = bench();
+  ({ clock, caller, ended, options } = made);
+  router = () => made.router;
 });
-
-function router() {
-  return createRouter({ clock, rng: seededRng(1), observer: { attemptEnded: (_, attempt) => ended.push(attempt) } });
-}
-
-function options(changes: Partial<RunOptions> = {}): RunOptions {
-  return { classify, cancellation: caller, deadline: 60_000, maxAttempts: 4, traceId: "0".repeat(32), ...changes };
-}
-
-async function failureOf(work: Promise<unknown>): Promise<RouteError> {
-  const error = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RouteError);
-  return error as RouteError;
-}
 
 const never = () => new Promise<never>(() => {});
 
@@ -130,7 +80,10 @@ describe("a request", () => {
     const error = await failureOf(
       router().run(
         pool(endpoint("a"), endpoint("b"), endpoint("c")),
-        (lease) => Promise.reject(new Failure({ class: classes[lease.attempt - 1] ?? "transient_fault" })),
+        (lease) => {
+          const failed = classes[lease.attempt - 1] ?? "transient_fault";
+          return Promise.reject(new Failure({ class: failed, repeat: "never", retryAfterMs: 60_000 }));
+        },
         options(),
       ),
     );
@@ -138,11 +91,15 @@ describe("a request", () => {
   });
 
   test("takes a provider's keys in turn", async () => {
-    const keys = ["k1", "k2", "k3"].map((name) => ({ name, secret: new Secret("sk-test-canary-1") }));
+    const three = keys("k1", "k2", "k3");
     const route = router();
     const used: string[] = [];
     for (let request = 0; request < 6; request++) {
-      await route.run(pool(endpoint("a", { keys })), async (lease) => used.push(lease.key?.name ?? ""), options());
+      await route.run(
+        pool(endpoint("a", { keys: three })),
+        async (lease) => used.push(lease.key?.name ?? ""),
+        options(),
+      );
     }
     expect([...used].sort()).toEqual(["k1", "k1", "k2", "k2", "k3", "k3"]);
     expect(used.slice(0, 3)).toEqual(used.slice(3));
@@ -227,7 +184,7 @@ describe("time", () => {
     };
     const watched = options({ cancellation: counted });
     await router().run(pool(endpoint("a")), () => Promise.resolve(1), watched);
-    await failureOf(router().run(pool(endpoint("a")), () => Promise.reject(new Failure()), watched));
+    await failureOf(router().run(pool(endpoint("a")), () => Promise.reject(new Failure({ repeat: "never" })), watched));
     const { lease } = await router().open(pool(endpoint("a")), () => Promise.resolve(1), watched);
     expect(listening).toBe(1);
     lease.settle({ ok: true });

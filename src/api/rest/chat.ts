@@ -5,13 +5,14 @@ import type { Caller } from "../../gateway/caller.ts";
 import { complete } from "../../gateway/complete.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
 import { checkBody } from "../../providers/openai/check-body.ts";
-import { arrayOf, textOf } from "../../providers/openai/json.ts";
+import { bodyCharacters } from "../../providers/openai/estimate.ts";
+import { arrayOf, countOf, type JsonObject, textOf } from "../../providers/openai/json.ts";
 import { editMembers } from "../../providers/openai/json-members.ts";
 import { type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
 import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
-import { routeHeaders } from "../trail-header.ts";
+import { allowanceHeaders, routeHeaders } from "../trail-header.ts";
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
 import { type Exchange, sendText } from "./exchange.ts";
@@ -41,7 +42,7 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
       ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
     },
   });
-  sendText(exchange.response, 200, text, answerHeaders(exchange, trail, seesTrail));
+  sendText(exchange.response, 200, text, answerHeaders(edge, exchange, trail, call.caller));
 }
 
 async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {
@@ -54,7 +55,7 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
       "cache-control": "no-cache",
       // Proxies in front must not gather what is meant to flow.
       "x-accel-buffering": "no",
-      ...answerHeaders(exchange, stream.trail, seesTrail),
+      ...answerHeaders(edge, exchange, stream.trail, call.caller),
     });
     await pump(stream, response);
     if (seesTrail && includesTrail(exchange.request)) response.write(trailChunk(stream.trail));
@@ -102,11 +103,12 @@ function trailChunk(trail: Trail): string {
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
-function answerHeaders({ requestId, traceId }: Exchange, trail: Trail, seesTrail: boolean) {
+function answerHeaders(edge: Edge, { requestId, traceId }: Exchange, trail: Trail, caller: Caller) {
   return {
     "x-request-id": requestId,
     "x-everhop-trace-id": traceId,
-    ...routeHeaders(trail, seesTrail),
+    ...routeHeaders(trail, caller.seesTrail),
+    ...allowanceHeaders(edge, caller),
     "x-everhop-cache": "off",
   };
 }
@@ -131,5 +133,16 @@ function callOf({ json }: NativeRequest, exchange: Exchange, caller: Caller): Ca
     timeoutMs: typeof timeout === "number" ? Math.min(timeout * 1000, maxTimeoutMs) : undefined,
     patienceMs: hint > 0 ? Math.min(hint * 1000, maxTimeoutMs) : undefined,
     retryCount: typeof retryCount === "number" ? retryCount : undefined,
+    size: () => ({
+      promptCharacters: bodyCharacters(json),
+      maxOutputTokens: countOf(json["max_completion_tokens"]) || countOf(json["max_tokens"]),
+    }),
+    affinityKey: (by) => (by === "prompt_cache_key" ? textOf(json["prompt_cache_key"]) : promptPrefix(json)),
   };
+}
+
+/** What requests with one beginning have in common: the system prompt and the first question, as far as they matter. */
+function promptPrefix(json: JsonObject): string | undefined {
+  const [first, second] = arrayOf(json["messages"]);
+  return JSON.stringify([first, second])?.slice(0, 4096);
 }

@@ -1,7 +1,7 @@
 import type { AttemptRecord, SkipRecord, Trail } from "../../routing/trail.ts";
 
 /** A trail as JSON; times in milliseconds, names as in the contract. */
-export function trailJson({ model, policy, traceId, attempts, skips, partial }: Trail) {
+export function trailJson({ model, policy, traceId, attempts, skips, omittedSkips, partial }: Trail) {
   return {
     model,
     policy,
@@ -9,6 +9,7 @@ export function trailJson({ model, policy, traceId, attempts, skips, partial }: 
     ...(partial && { partial }),
     attempts: attempts.map(attemptJson),
     skips: skips.map(skipJson),
+    ...(omittedSkips > 0 && { omitted_skips: omittedSkips }),
   };
 }
 
@@ -22,6 +23,8 @@ function attemptJson(attempt: AttemptRecord) {
     key_name: attempt.keyName || undefined,
     tier: attempt.tier,
     start_time: new Date(attempt.startTimeMs).toISOString(),
+    wait_ms: rounded(attempt.waitMs),
+    wait_reason: attempt.waitReason,
     duration_ms: rounded(attempt.durationMs),
     time_to_first_token_ms: rounded(attempt.firstContentMs),
     outcome: attempt.outcome ?? "running",
@@ -33,13 +36,16 @@ function attemptJson(attempt: AttemptRecord) {
       output_tokens: usage.outputTokens,
       cached_input_tokens: usage.cachedInputTokens,
       reasoning_tokens: usage.reasoningTokens,
+      estimated: usage.estimated,
     },
+    maybe_billed: attempt.maybeBilled,
     hint: attempt.hint,
   };
 }
 
-function skipJson({ endpoint, reason, beforeAttempt }: SkipRecord) {
-  return { endpoint, reason, before_attempt: beforeAttempt };
+function skipJson({ endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord) {
+  const untilTime = untilTimeMs === undefined ? undefined : new Date(untilTimeMs).toISOString();
+  return { endpoint, reason, until_time: untilTime, before_attempt: beforeAttempt };
 }
 
 function rounded(ms: number | undefined): number | undefined {

@@ -13,6 +13,7 @@ import type { CompletionEvent, Prompt } from "../../chat/messages.ts";
 import type { Call } from "../../gateway/call.ts";
 import { complete } from "../../gateway/complete.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
+import { promptCharacters } from "../../providers/openai/estimate.ts";
 import { typedLane } from "../../providers/openai/typed-lane.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
@@ -102,7 +103,22 @@ function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, 
     timeoutMs: limits.length > 0 ? Math.min(...limits, maxTimeoutMs) : undefined,
     patienceMs: undefined,
     retryCount: options?.retryCount,
+    size: () => ({ promptCharacters: promptCharacters(prompt), maxOutputTokens: prompt.maxOutputTokens }),
+    affinityKey: (by) => (by === "prompt_cache_key" ? cacheKey(prompt) : promptPrefix(prompt)),
   };
+}
+
+/** Set as an extension, under the name that OpenAI gives it. */
+function cacheKey({ extensionJson }: Prompt): string | undefined {
+  return extensionJson["prompt_cache_key"];
+}
+
+/** What requests with one beginning have in common: the system prompt and the first question, as far as they matter. */
+function promptPrefix({ messages }: Prompt): string {
+  const texts = messages
+    .slice(0, 2)
+    .flatMap(({ parts }) => parts.map(({ kind }) => (kind.case === "text" ? kind.value : "")));
+  return texts.join("\n").slice(0, 4096);
 }
 
 function tell(context: HandlerContext, headers: Record<string, string>): void {

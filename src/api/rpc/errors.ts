@@ -38,7 +38,7 @@ export function connectError(
   details.push(detail(ErrorInfoSchema, { reason, domain: "everhop", metadata }));
   const fieldViolations = violationsOf(fault);
   if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));
-  if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(delayMs) }));
+  if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(delayMs)) }));
   if (trail && shown.seesTrail) details.push({ desc: RouteTrailSchema, value: boundedRouteTrail(trail) });
   const pushback = delayMs ?? (isFinal(fault) ? -1 : undefined);
   const headers = {

@@ -22,6 +22,7 @@ const outcomes: Readonly<Record<NonNullable<AttemptRecord["outcome"]>, AttemptOu
   rate_limited: AttemptOutcome.RATE_LIMITED,
   overloaded: AttemptOutcome.OVERLOADED,
   transient_fault: AttemptOutcome.TRANSIENT_FAULT,
+  not_sent: AttemptOutcome.NOT_SENT,
   caller_gone: AttemptOutcome.CALLER_GONE,
   misconfigured: AttemptOutcome.MISCONFIGURED,
   local: AttemptOutcome.LOCAL,
@@ -29,8 +30,20 @@ const outcomes: Readonly<Record<NonNullable<AttemptRecord["outcome"]>, AttemptOu
 };
 
 const skipReasons: Readonly<Record<SkipRecord["reason"], SkipReason>> = {
+  breaker_open: SkipReason.BREAKER_OPEN,
+  rate_limited: SkipReason.RATE_LIMITED,
+  concurrency: SkipReason.CONCURRENCY,
+  overflow: SkipReason.OVERFLOW,
+  quota_exhausted: SkipReason.QUOTA_EXHAUSTED,
+  no_key: SkipReason.NO_KEY,
   disabled: SkipReason.DISABLED,
+  draining: SkipReason.DRAINING,
+  forced_open: SkipReason.FORCED_OPEN,
+  unhealthy: SkipReason.UNHEALTHY,
+  model_off: SkipReason.MODEL_OFF,
   model_not_served: SkipReason.MODEL_NOT_SERVED,
+  context_window: SkipReason.CONTEXT_WINDOW,
+  returning: SkipReason.RETURNING,
   deadline: SkipReason.DEADLINE,
   attempt_cap: SkipReason.ATTEMPT_CAP,
 };
@@ -40,9 +53,8 @@ export function routeTrail(trail: Trail): RouteTrail {
   const { model, policy, traceId, partial } = trail;
   return create(RouteTrailSchema, {
     attempts: trail.attempts.map(attemptMessage),
-    skips: trail.skips.map(({ endpoint, reason, beforeAttempt }) =>
-      create(SkipSchema, { endpoint, reason: skipReasons[reason], beforeAttempt }),
-    ),
+    skips: trail.skips.map(skipMessage),
+    omittedSkips: trail.omittedSkips,
     model,
     policy,
     traceId,
@@ -50,8 +62,13 @@ export function routeTrail(trail: Trail): RouteTrail {
   });
 }
 
+function skipMessage({ endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord) {
+  const untilTime = untilTimeMs !== undefined && { untilTime: timestampFromMs(untilTimeMs) };
+  return create(SkipSchema, { endpoint, reason: skipReasons[reason], beforeAttempt, ...untilTime });
+}
+
 function attemptMessage(attempt: AttemptRecord) {
-  const { durationMs, firstContentMs, outcome, usage } = attempt;
+  const { durationMs, firstContentMs, outcome, usage, waitMs } = attempt;
   return create(AttemptSchema, {
     index: attempt.index,
     provider: attempt.provider,
@@ -65,6 +82,9 @@ function attemptMessage(attempt: AttemptRecord) {
     outcome: outcome ? outcomes[outcome] : AttemptOutcome.UNSPECIFIED,
     httpStatus: attempt.httpStatus ?? 0,
     providerCode: attempt.providerCode ?? "",
+    ...(waitMs !== undefined && { wait: durationFromMs(Math.round(waitMs)) }),
+    waitReason: attempt.waitReason ?? "",
+    maybeBilled: attempt.maybeBilled ?? false,
     ...(usage && { usage: create(UsageSchema, usage) }),
     upstreamRequestId: attempt.upstreamRequestId ?? "",
     hint: attempt.hint ?? "",

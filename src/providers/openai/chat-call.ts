@@ -1,13 +1,16 @@
 import { FaultError } from "../../chat/fault.ts";
-import type { HttpAnswer, HttpRequest } from "../lane.ts";
-import { holdsAnswer } from "./completion.ts";
+import type { TokenCounts } from "../../routing/trail.ts";
+import type { HttpAnswer, LaneRequest } from "../lane.ts";
+import { holdsAnswer, tokenCountsOf } from "./completion.ts";
+import { isError } from "./error-body.ts";
+import { answerCharacters, estimatedCounts } from "./estimate.ts";
 import { faultOfError } from "./faults.ts";
-import { type JsonObject, objectOf, parseJson } from "./json.ts";
+import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
 
 /** A chat request in the dialect, whichever lane wrote its body. */
-export function chatRequest(body: string, mode: "unary" | "stream"): HttpRequest {
+export function chatRequest(body: string, mode: "unary" | "stream", altered: boolean): LaneRequest {
   const accept = mode === "stream" ? "text/event-stream" : "application/json";
-  return { path: "/chat/completions", headers: { "content-type": "application/json", accept }, body };
+  return { path: "/chat/completions", headers: { "content-type": "application/json", accept }, body, altered };
 }
 
 /**
@@ -17,7 +20,18 @@ export function chatRequest(body: string, mode: "unary" | "stream"): HttpRequest
 export function chatAnswer(text: string, { status }: HttpAnswer): JsonObject {
   const json = objectOf(parseJson(text));
   if (!json) throw new FaultError({ kind: "malformed", status, message: "the answer is not JSON" });
-  if (json["error"]) throw new FaultError({ ...faultOfError(json), status });
+  if (isError(json)) throw new FaultError({ ...faultOfError(json), status });
   if (!holdsAnswer(json)) throw new FaultError({ kind: "malformed", status, message: "the answer holds nothing" });
   return json;
+}
+
+/** What a whole answer cost: as the provider counted, else an estimate. */
+export function chatUsage(json: JsonObject, promptCharacters: () => number): TokenCounts {
+  const counted = tokenCountsOf(json["usage"]);
+  if (counted) return counted;
+  const messages = arrayOf(json["choices"]).map((choice) => objectOf(objectOf(choice)?.["message"]) ?? {});
+  return estimatedCounts(
+    promptCharacters(),
+    messages.reduce((characters, message) => characters + answerCharacters(message), 0),
+  );
 }

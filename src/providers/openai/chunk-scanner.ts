@@ -3,6 +3,8 @@ import type { TokenCounts } from "../../routing/trail.ts";
 import type { ReadMeaning } from "../lane.ts";
 import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
 import { holdsContent, tokenCountsOf } from "./completion.ts";
+import { errorObject, isError } from "./error-body.ts";
+import { answerCharacters, estimatedCounts } from "./estimate.ts";
 import { faultOfError } from "./faults.ts";
 import { arrayOf, countOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
@@ -27,14 +29,23 @@ const maxPreambleBytes = 64 * 1024;
 export class ChunkScanner {
   readonly #decoder = new SseDecoder();
   readonly #candidateCount: number;
+  readonly #promptCharacters: () => number;
   readonly #seenCandidates = new Set<number>();
   readonly #finishedCandidates = new Set<number>();
   #preamble: Buffer[] | undefined = [];
   #preambleBytes = 0;
   #over = false;
+  /** What has come of the answer itself, to estimate its cost by; and whether that is still to be told. */
+  #characters = 0;
+  #usageTold = false;
 
-  constructor(candidateCount: number) {
+  /**
+   * @param candidateCount how many answers were asked for
+   * @param promptCharacters counts the prompt's texts; asked only when the upstream says nothing of usage
+   */
+  constructor(candidateCount: number, promptCharacters: () => number) {
     this.#candidateCount = candidateCount;
+    this.#promptCharacters = promptCharacters;
   }
 
   push(bytes: Buffer): Scan {
@@ -44,7 +55,8 @@ export class ChunkScanner {
       this.#preambleBytes += bytes.length;
     }
     try {
-      return this.#scan(this.#decoder.push(bytes));
+      const scan = this.#scan(this.#decoder.push(bytes));
+      return scan.done ? this.#priced(scan) : scan;
     } catch (error) {
       if (!(error instanceof SseOverflow)) throw error;
       this.#over = true;
@@ -54,6 +66,11 @@ export class ChunkScanner {
 
   /** The upstream ended: the answer is whole if it finished, else here is why not. */
   end(): Scan {
+    const rest = this.#ended();
+    return rest.fault ? rest : this.#priced(rest);
+  }
+
+  #ended(): Scan {
     const rest = this.#scan(this.#over ? { bytes: Buffer.alloc(0), events: [] } : this.#decoder.end());
     // A server that knows nothing of `n` sends one candidate and ends well: what it began it has finished.
     const begunAndFinished =
@@ -88,7 +105,7 @@ export class ChunkScanner {
         fault = { kind: "malformed", message: "an event of the stream cannot be read" };
         break;
       }
-      if (chunk["error"]) {
+      if (isError(chunk)) {
         fault = faultOfError(chunk);
         break;
       }
@@ -96,6 +113,7 @@ export class ChunkScanner {
       if (this.#inspect(chunk)) content = true;
       usage = tokenCountsOf(chunk["usage"]) ?? usage;
     }
+    if (usage) this.#usageTold = true;
     if (done || fault) this.#over = true;
     const finished = this.#finishedCandidates.size >= this.#candidateCount;
     return { bytes, events: scanned, content, finished, done, ...(usage && { usage }), ...(fault && { fault }) };
@@ -110,7 +128,10 @@ export class ChunkScanner {
       const index = countOf(choice["index"]);
       this.#seenCandidates.add(index);
       const delta = objectOf(choice["delta"]);
-      if (delta && holdsContent(delta)) content = true;
+      if (delta && holdsContent(delta)) {
+        content = true;
+        this.#characters += answerCharacters(delta);
+      }
       // Some servers say "" in every chunk until there is a reason.
       if (textOf(choice["finish_reason"])) {
         this.#finishedCandidates.add(index);
@@ -120,10 +141,17 @@ export class ChunkScanner {
     return content;
   }
 
+  /** The end of a whole answer: if nothing was said of what it cost, an estimate. */
+  #priced(scan: Scan): Scan {
+    if (this.#usageTold) return scan;
+    this.#usageTold = true;
+    return { ...scan, usage: estimatedCounts(this.#promptCharacters(), this.#characters) };
+  }
+
   /** The body had not one event: an error with status 200, a page, or nothing. */
   #faultOfPreamble(preamble: readonly Buffer[]): UpstreamFault {
-    const json = objectOf(parseJson(Buffer.concat(preamble).toString("utf8")));
-    if (json?.["error"] || json?.["detail"]) return faultOfError(json);
+    const json = errorObject(parseJson(Buffer.concat(preamble).toString("utf8")));
+    if (json && (isError(json) || json["detail"])) return faultOfError(json);
     return { kind: "malformed", message: "the answer is not an event stream" };
   }
 }

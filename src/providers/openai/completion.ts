@@ -168,7 +168,8 @@ function tokenFields(json: JsonObject) {
 /** Token counts of an answer or chunk; undefined when it says nothing. */
 export function tokenCountsOf(value: unknown): TokenCounts | undefined {
   const usage = objectOf(value);
-  if (!usage) return undefined;
+  if (typeof usage?.["prompt_tokens"] !== "number" && typeof usage?.["completion_tokens"] !== "number")
+    return undefined;
   const cached = objectOf(usage["prompt_tokens_details"])?.["cached_tokens"];
   const reasoning = objectOf(usage["completion_tokens_details"])?.["reasoning_tokens"];
   return {

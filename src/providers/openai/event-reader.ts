@@ -67,8 +67,12 @@ interface OpenCandidate {
  * Parts stay open until the whole answer has ended, because servers send late deltas, also after a finish reason; and thinking or
  * text that comes in turns stays one part each, as it is in a unary answer. So the fold of the events equals that answer.
  */
-export function createEventReader(target: Target, candidateCount: number): StreamReader<CompletionEvent> {
-  const scanner = new ChunkScanner(candidateCount);
+export function createEventReader(
+  target: Target,
+  candidateCount: number,
+  promptCharacters: () => number,
+): StreamReader<CompletionEvent> {
+  const scanner = new ChunkScanner(candidateCount, promptCharacters);
   const candidates = new Map<number, OpenCandidate>();
   const extensions: Record<string, string> = {};
   let head: ReturnType<typeof headOf> | undefined;
@@ -87,7 +91,8 @@ export function createEventReader(target: Target, candidateCount: number): Strea
     const choices = arrayOf(chunk["choices"]);
     if (choices.length > 0) head ??= headOf(chunk, target);
     Object.assign(extensions, extensionsOf(chunk, knownMembers.answer));
-    if (chunk["usage"]) usage = usageField(chunk["usage"]);
+    const counted = usageField(chunk["usage"]);
+    if (counted.usage) usage = counted;
     for (const each of choices) takeChoice(objectOf(each) ?? {}, items);
   }
 

@@ -53,6 +53,15 @@ export function editMembers(json: string, { set = {}, remove = [], rename = {} }
   return `{${edited}}`;
 }
 
+/**
+ * The text of a top-level member's value, of the last one where there are several: that is the one which counts.
+ * @param json the text of one object, already known to parse
+ */
+export function memberText(json: string, name: string): string | undefined {
+  const member = topLevelMembers(json).findLast((each) => each.name === name);
+  return member && json.slice(member.valueStart, member.end);
+}
+
 /** Finds the members of a valid object's text. Strings are jumped over, so that a long prompt costs little. */
 function topLevelMembers(json: string): Member[] {
   const members: Member[] = [];

@@ -1,10 +1,11 @@
-import type { Lane, StreamRead } from "../lane.ts";
-import { chatAnswer, chatRequest } from "./chat-call.ts";
-import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
-import { tokenCountsOf } from "./completion.ts";
+import type { Additions, Lane, StreamRead } from "../lane.ts";
+import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
+import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
+import { bodyCharacters } from "./estimate.ts";
 import { faultOf } from "./faults.ts";
-import { type JsonObject, objectOf } from "./json.ts";
-import { editMembers } from "./json-members.ts";
+import { arrayOf, type JsonObject, objectOf } from "./json.ts";
+import { editMembers, memberText } from "./json-members.ts";
+import { asksForUsage } from "./stream-options.ts";
 
 /** An OpenAI chat request as it came. */
 export interface NativeRequest {
@@ -26,26 +27,40 @@ const routingMembers = ["fallback_providers", "timeout", "retry_count"];
 /**
  * An OpenAI request toward an OpenAI-compatible upstream: the body it came with but for the model, the answer's bytes as they
  * came. So fields that the gateway knows nothing of survive in both directions.
+ *
+ * The one addition is that a stream is asked what it cost; a caller that did not ask is not shown the chunk that says it.
  */
 export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
   const remove = objectOf(json["provider"]) ? routingMembers : [...routingMembers, "provider"];
   const count = json["n"];
   const candidateCount = typeof count === "number" ? count : 1;
+  const callerAsks = asksForUsage(json["stream_options"]);
+  const characters = () => bodyCharacters(json);
+
+  function addition(mode: "unary" | "stream", { usage }: Additions): Record<string, string> | undefined {
+    if (!usage || callerAsks || mode === "unary") return undefined;
+    const own = objectOf(json["stream_options"]) && memberText(text, "stream_options");
+    return { stream_options: editMembers(own ?? "{}", { set: { include_usage: "true" } }) };
+  }
+
   return {
-    request: (target, mode) =>
-      chatRequest(editMembers(text, { set: { model: JSON.stringify(target.upstreamModel) }, remove }), mode),
+    request(target, mode, additions) {
+      const added = addition(mode, additions);
+      const set = { model: JSON.stringify(target.upstreamModel), ...added };
+      return chatRequest(editMembers(text, { set, remove }), mode, added !== undefined);
+    },
     answer(_target, answer) {
       const answerText = answer.body.toString("utf8");
       const answerJson = chatAnswer(answerText, answer);
-      const usage = tokenCountsOf(answerJson["usage"]);
-      return { value: { text: answerText, json: answerJson }, ...(usage && { usage }) };
+      return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, characters) };
     },
     reader() {
-      const scanner = new ChunkScanner(candidateCount);
+      const scanner = new ChunkScanner(candidateCount, characters);
+      const isShown = callerAsks ? () => true : isMoreThanUsage;
       return {
-        push: (bytes) => passedOn(scanner.push(bytes)),
+        push: (bytes) => passedOn(scanner.push(bytes), isShown),
         end() {
-          const read = passedOn(scanner.end());
+          const read = passedOn(scanner.end(), isShown);
           // An event that the upstream forgot to close must not swallow what the caller is told next.
           return read.items.length > 0 ? { ...read, items: [...read.items, Buffer.from("\n\n")] } : read;
         },
@@ -55,9 +70,28 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   };
 }
 
-/** The bytes of a read's good events: whole events only, so that whatever must be said next does not land inside of one. */
-function passedOn({ bytes, events, ...meaning }: Scan): StreamRead<Buffer> {
-  const first = events[0];
-  const last = events.at(-1);
-  return { ...meaning, items: first && last ? [bytes.subarray(first.start, last.end)] : [] };
+/** Whether an event says anything but what the stream cost. */
+function isMoreThanUsage({ chunk }: ScannedEvent): boolean {
+  return chunk === undefined || arrayOf(chunk["choices"]).length > 0 || objectOf(chunk["usage"]) === undefined;
+}
+
+/**
+ * The bytes of a read's good events but for those that are not shown: whole events only, so that whatever must be said next does
+ * not land inside of one.
+ */
+function passedOn({ bytes, events, ...meaning }: Scan, isShown: (event: ScannedEvent) => boolean): StreamRead<Buffer> {
+  const items: Buffer[] = [];
+  let start: number | undefined;
+  let end = 0;
+  for (const event of events) {
+    if (isShown(event)) {
+      start ??= event.start;
+      end = event.end;
+    } else if (start !== undefined) {
+      items.push(bytes.subarray(start, end));
+      start = undefined;
+    }
+  }
+  if (start !== undefined) items.push(bytes.subarray(start, end));
+  return { ...meaning, items };
 }

@@ -1,9 +1,12 @@
 import { type Media, type Message, type Part, type Prompt, Role, ToolMode } from "../../chat/messages.ts";
 import type { Target } from "../target.ts";
-import type { JsonObject } from "./json.ts";
+import { type JsonObject, objectOf } from "./json.ts";
 
-/** A prompt as the body of an OpenAI chat request. Parts that the dialect has no place for, a model's own thinking, stay behind. */
-export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stream"): JsonObject {
+/**
+ * A prompt as the body of an OpenAI chat request. Parts that the dialect has no place for, a model's own thinking, stay behind.
+ * @param asksUsage whether a stream is asked what it cost: without that most servers do not say
+ */
+export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stream", asksUsage: boolean): JsonObject {
   const { sampling, toolChoice, logprobs } = prompt;
   const extensions = Object.fromEntries(
     Object.entries(prompt.extensionJson).map(([name, json]) => [name, JSON.parse(json) as unknown]),
@@ -42,9 +45,19 @@ export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stre
     top_logprobs: logprobs && logprobs.topCount > 0 ? logprobs.topCount : undefined,
     reasoning_effort: prompt.reasoning?.effort || undefined,
     stream: mode === "stream" ? true : undefined,
-    // Without it most servers say nothing of usage in a stream, and folding the events would not give the unary answer.
-    stream_options: mode === "stream" ? { include_usage: true } : undefined,
+    stream_options: mode === "stream" ? streamOptions(prompt, asksUsage) : undefined,
   });
+}
+
+/** Options of a stream that a prompt brings among its extensions, which only an OpenAI caller would. */
+export function ownStreamOptions({ extensionJson }: Prompt): unknown {
+  const json = extensionJson["stream_options"];
+  return json === undefined ? undefined : JSON.parse(json);
+}
+
+function streamOptions(prompt: Prompt, asksUsage: boolean): unknown {
+  const own = ownStreamOptions(prompt);
+  return asksUsage ? { ...objectOf(own), include_usage: true } : own;
 }
 
 /** OpenAI's own newer models refuse `max_tokens`; many compatible servers know nothing else. */

@@ -20,10 +20,10 @@ export async function startDemo(
       clock,
       rng,
       schedule: [
-        { kind: "status", status: 429, headers: { "retry-after": "2" } },
-        { kind: "status", status: 500 },
+        // Retry-After 0: the demo is to show the next request failing, too, not being kept from it.
+        { kind: "status", status: 429, headers: { "retry-after": "0" } },
         { kind: "html" },
-        { kind: "reset_before_headers" },
+        { kind: "empty" },
       ],
     }),
     await startSimulatedProvider({ name: "steady", clock, rng, latencyMs: 30, tokensPerSecond: 40, mostTokens: 120 }),
@@ -57,7 +57,7 @@ export function demoBanner(address: string): string {
   const chat = `${address}/v1/chat/completions -H 'content-type: application/json'`;
   const prompt = `{"prompt":{"messages":[{"role":"ROLE_USER","parts":[{"text":"Hello, who answers?"}]}]}}`;
   return `Nothing is configured, so this is the demo: model "demo" over two simulated providers on loopback.
-  1. flaky/small    fails every time: 429, 500, a page of HTML, a reset
+  1. flaky/small    fails every time: 429, a page of HTML, an empty answer
   2. steady/small   answers
 
 Paste into another terminal, in this folder:

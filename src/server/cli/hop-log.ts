@@ -5,26 +5,43 @@ import type { AttemptRecord, SkipRecord, Trail } from "../../routing/trail.ts";
 /** Which hops are told: all of them, those that failed, or none. */
 export type HopLogLevel = "debug" | "info" | "error";
 
-/** Writes a line for each hop as it ends: whose request, which attempt, where, and how it went; a failed one with its remedy. */
-export function createHopLog(write: (line: string) => void, level: HopLogLevel): RouteObserver {
+/**
+ * Writes a line for each hop as it ends: whose request, which attempt, where, and how it went; a failed one with its remedy. And one
+ * for each breaker that opens or closes.
+ * @param wallTime the time of lines that belong to no attempt
+ */
+export function createHopLog(write: (line: string) => void, level: HopLogLevel, wallTime: () => number): RouteObserver {
   if (level === "error") return {};
   return {
     attemptEnded(trail, attempt) {
       if (level === "debug" || attempt.outcome !== "ok") write(attemptLine(trail, attempt));
     },
     skipped(trail, skip) {
-      write(skipLine(trail, skip));
+      // At info a request that was served all the same is not worth a line for each endpoint that was left in peace.
+      if (level === "debug" || trail.attempts.length > 0) write(skipLine(trail, skip, wallTime()));
+    },
+    breakerChanged(endpoint, state, untilTimeMs) {
+      const now = wallTime();
+      const until = untilTimeMs === undefined ? "" : `  for ${seconds(untilTimeMs - now)}`;
+      const colour = state === "open" ? "red" : state === "closed" ? "green" : "yellow";
+      const words = {
+        open: "breaker opens",
+        half_open: "breaker lets a call through to see",
+        closed: "breaker closes",
+      };
+      write(`${styleText("dim", clockTime(now))}  ${printable(endpoint)}  ${styleText(colour, words[state])}${until}`);
     },
   };
 }
 
 function attemptLine(trail: Trail, attempt: AttemptRecord): string {
-  const { index, endpoint, keyName, httpStatus, outcome = "", durationMs = 0, firstContentMs, hint } = attempt;
+  const { index, endpoint, keyName, httpStatus, outcome = "", durationMs = 0, firstContentMs, hint, waitMs } = attempt;
   const good = outcome === "ok";
   const result = `${httpStatus ?? "-"} ${outcome}`;
   const times = [
     `${Math.round(durationMs)} ms`,
     firstContentMs !== undefined && `first content after ${Math.round(firstContentMs)} ms`,
+    waitMs !== undefined && `after ${Math.round(waitMs)} ms of ${attempt.waitReason}`,
     trail.partial && "after its first content",
   ];
   const cells = [
@@ -37,21 +54,29 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   return cells.join("  ") + (good || !hint ? "" : styleText("dim", `  ${hint}`));
 }
 
-function skipLine(trail: Trail, { endpoint, reason, beforeAttempt }: SkipRecord): string {
-  const last = trail.attempts.at(-1);
-  const wallMs = last ? last.startTimeMs + (last.durationMs ?? 0) : undefined;
-  return [
-    start(trail, wallMs),
-    `skip ${beforeAttempt}`,
-    printable(endpoint).padEnd(20),
-    styleText("yellow", reason),
-  ].join("  ");
+function skipLine(trail: Trail, { endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord, wallMs: number): string {
+  const until = untilTimeMs === undefined ? "" : styleText("dim", `  for ${seconds(untilTimeMs - wallMs)}`);
+  return (
+    [
+      start(trail, wallMs),
+      `skip ${beforeAttempt}`,
+      printable(endpoint).padEnd(20),
+      styleText("yellow", reason.padEnd(20)),
+    ].join("  ") + until
+  );
+}
+
+function seconds(ms: number): string {
+  return ms >= 10_000 ? `${Math.round(ms / 1000)} s` : `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
 }
 
 /** When, and of which request: the trace id's beginning tells lines of one request. */
-function start({ traceId, model }: Trail, wallMs: number | undefined): string {
-  const time = wallMs === undefined ? "--:--:--.---" : new Date(wallMs).toISOString().slice(11, 23);
-  return `${styleText("dim", `${time}  ${traceId.slice(0, 8)}`)}  ${printable(model)}`;
+function start({ traceId, model }: Trail, wallMs: number): string {
+  return `${styleText("dim", `${clockTime(wallMs)}  ${traceId.slice(0, 8)}`)}  ${printable(model)}`;
+}
+
+function clockTime(wallMs: number): string {
+  return new Date(wallMs).toISOString().slice(11, 23);
 }
 
 /** A caller may put anything into a model's name; a terminal obeys some of it. */

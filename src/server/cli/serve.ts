@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { systemRng } from "../../runtime/rng.ts";
-import { compose } from "../compose.ts";
+import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
 import { createListener } from "../listener.ts";
 import { loadConfig } from "../load-config.ts";
@@ -50,7 +50,7 @@ async function serveConfig(
   const gateway = compose(config, {
     clock,
     rng: systemRng,
-    observer: createHopLog(say, config.log.level),
+    observer: createHopLog(say, config.log.level, () => clock.wallTime()),
     reportBug: (error, requestId) => console.error(`bug ${requestId}`, error),
   });
   const listener = createListener(gateway.handle, clock);
@@ -70,10 +70,30 @@ async function serveConfig(
   const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
   say(banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`);
 
+  const stopReloading = reloadOnHangup(gateway, config, say);
   const signal = await leaving;
+  stopReloading();
   const preStopMs = signal === "SIGINT" ? 0 : config.drain.pre_stop;
   await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
   say("Stopped.");
+}
+
+/** SIGHUP reads the files of keys again; one that cannot be read leaves everything as it is. @returns how to stop listening */
+function reloadOnHangup(gateway: Gateway, config: Config, say: (line: string) => void): () => void {
+  const onHangup = () => {
+    try {
+      gateway.reloadKeys();
+      const files = config.providers.filter(({ keys_file: path }) => path !== undefined).length;
+      say(
+        files > 0 ? `SIGHUP: the keys of ${files} file(s) were read again.` : "SIGHUP: no provider has a file of keys.",
+      );
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      console.error(`SIGHUP: the keys stay as they were. ${error.message}`);
+    }
+  };
+  process.on("SIGHUP", onHangup);
+  return () => void process.off("SIGHUP", onHangup);
 }
 
 /** A second SIGINT counts only after so long: Ctrl-C in `npm start` comes twice, from the terminal and from npm. */

@@ -31,7 +31,7 @@ const (
 	AttemptOutcome_ATTEMPT_OUTCOME_UNSPECIFIED AttemptOutcome = 0
 	// Answered.
 	AttemptOutcome_ATTEMPT_OUTCOME_OK AttemptOutcome = 1
-	// The request itself was refused: no other endpoint was tried.
+	// The request itself was refused. Only a prompt that is too long is tried elsewhere, where the context window is larger.
 	AttemptOutcome_ATTEMPT_OUTCOME_REQUEST_REFUSED AttemptOutcome = 2
 	// The model is not served there.
 	AttemptOutcome_ATTEMPT_OUTCOME_MODEL_UNAVAILABLE AttemptOutcome = 3
@@ -45,6 +45,8 @@ const (
 	AttemptOutcome_ATTEMPT_OUTCOME_OVERLOADED AttemptOutcome = 7
 	// A fault that may pass: errors, resets, timeouts, nonsense.
 	AttemptOutcome_ATTEMPT_OUTCOME_TRANSIENT_FAULT AttemptOutcome = 8
+	// A kept connection turned out closed: the provider cannot have seen the request.
+	AttemptOutcome_ATTEMPT_OUTCOME_NOT_SENT AttemptOutcome = 9
 	// The caller left or its deadline passed.
 	AttemptOutcome_ATTEMPT_OUTCOME_CALLER_GONE AttemptOutcome = 10
 	// The gateway itself ended it: it is shutting down.
@@ -67,6 +69,7 @@ var (
 		6:  "ATTEMPT_OUTCOME_RATE_LIMITED",
 		7:  "ATTEMPT_OUTCOME_OVERLOADED",
 		8:  "ATTEMPT_OUTCOME_TRANSIENT_FAULT",
+		9:  "ATTEMPT_OUTCOME_NOT_SENT",
 		10: "ATTEMPT_OUTCOME_CALLER_GONE",
 		11: "ATTEMPT_OUTCOME_LOCAL",
 		12: "ATTEMPT_OUTCOME_MISCONFIGURED",
@@ -82,6 +85,7 @@ var (
 		"ATTEMPT_OUTCOME_RATE_LIMITED":      6,
 		"ATTEMPT_OUTCOME_OVERLOADED":        7,
 		"ATTEMPT_OUTCOME_TRANSIENT_FAULT":   8,
+		"ATTEMPT_OUTCOME_NOT_SENT":          9,
 		"ATTEMPT_OUTCOME_CALLER_GONE":       10,
 		"ATTEMPT_OUTCOME_LOCAL":             11,
 		"ATTEMPT_OUTCOME_MISCONFIGURED":     12,
@@ -123,31 +127,79 @@ type SkipReason int32
 const (
 	// Not said.
 	SkipReason_SKIP_REASON_UNSPECIFIED SkipReason = 0
+	// Its breaker is open: it failed too often lately.
+	SkipReason_SKIP_REASON_BREAKER_OPEN SkipReason = 1
+	// A limit of the gateway's own is used up, or the provider has asked to be left alone.
+	SkipReason_SKIP_REASON_RATE_LIMITED SkipReason = 2
+	// As many calls are in flight as it may have.
+	SkipReason_SKIP_REASON_CONCURRENCY SkipReason = 3
+	// The provider refuses all of its keys.
+	SkipReason_SKIP_REASON_NO_KEY SkipReason = 4
 	// Switched off.
 	SkipReason_SKIP_REASON_DISABLED SkipReason = 5
+	// An operator lets it run dry.
+	SkipReason_SKIP_REASON_DRAINING SkipReason = 6
+	// An operator keeps it out.
+	SkipReason_SKIP_REASON_FORCED_OPEN SkipReason = 7
+	// There is no such API at its base URL.
+	SkipReason_SKIP_REASON_UNHEALTHY SkipReason = 8
+	// The provider refused the model not long ago.
+	SkipReason_SKIP_REASON_MODEL_OFF SkipReason = 10
 	// It does not serve the model.
 	SkipReason_SKIP_REASON_MODEL_NOT_SERVED SkipReason = 11
+	// The prompt is longer than its context window.
+	SkipReason_SKIP_REASON_CONTEXT_WINDOW SkipReason = 13
 	// The deadline leaves no room.
 	SkipReason_SKIP_REASON_DEADLINE SkipReason = 15
 	// The attempt cap was reached.
 	SkipReason_SKIP_REASON_ATTEMPT_CAP SkipReason = 17
+	// The balance or quota behind all of its keys is spent.
+	SkipReason_SKIP_REASON_QUOTA_EXHAUSTED SkipReason = 18
+	// It failed until a moment ago and takes a part of its share only.
+	SkipReason_SKIP_REASON_RETURNING SkipReason = 19
+	// More calls are in flight than the gateway takes on.
+	SkipReason_SKIP_REASON_OVERFLOW SkipReason = 20
 )
 
 // Enum value maps for SkipReason.
 var (
 	SkipReason_name = map[int32]string{
 		0:  "SKIP_REASON_UNSPECIFIED",
+		1:  "SKIP_REASON_BREAKER_OPEN",
+		2:  "SKIP_REASON_RATE_LIMITED",
+		3:  "SKIP_REASON_CONCURRENCY",
+		4:  "SKIP_REASON_NO_KEY",
 		5:  "SKIP_REASON_DISABLED",
+		6:  "SKIP_REASON_DRAINING",
+		7:  "SKIP_REASON_FORCED_OPEN",
+		8:  "SKIP_REASON_UNHEALTHY",
+		10: "SKIP_REASON_MODEL_OFF",
 		11: "SKIP_REASON_MODEL_NOT_SERVED",
+		13: "SKIP_REASON_CONTEXT_WINDOW",
 		15: "SKIP_REASON_DEADLINE",
 		17: "SKIP_REASON_ATTEMPT_CAP",
+		18: "SKIP_REASON_QUOTA_EXHAUSTED",
+		19: "SKIP_REASON_RETURNING",
+		20: "SKIP_REASON_OVERFLOW",
 	}
 	SkipReason_value = map[string]int32{
 		"SKIP_REASON_UNSPECIFIED":      0,
+		"SKIP_REASON_BREAKER_OPEN":     1,
+		"SKIP_REASON_RATE_LIMITED":     2,
+		"SKIP_REASON_CONCURRENCY":      3,
+		"SKIP_REASON_NO_KEY":           4,
 		"SKIP_REASON_DISABLED":         5,
+		"SKIP_REASON_DRAINING":         6,
+		"SKIP_REASON_FORCED_OPEN":      7,
+		"SKIP_REASON_UNHEALTHY":        8,
+		"SKIP_REASON_MODEL_OFF":        10,
 		"SKIP_REASON_MODEL_NOT_SERVED": 11,
+		"SKIP_REASON_CONTEXT_WINDOW":   13,
 		"SKIP_REASON_DEADLINE":         15,
 		"SKIP_REASON_ATTEMPT_CAP":      17,
+		"SKIP_REASON_QUOTA_EXHAUSTED":  18,
+		"SKIP_REASON_RETURNING":        19,
+		"SKIP_REASON_OVERFLOW":         20,
 	}
 )
 
@@ -188,7 +240,8 @@ type RouteTrail struct {
 	Skips []*Skip `protobuf:"bytes,2,rep,name=skips,proto3" json:"skips,omitempty"`
 	// Public name of the model that was asked for.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	// The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`.
+	// What ordered the endpoints of a tier: the model's strategy (`weighted`, `ordered`, `least_latency`, `least_busy`, `cheapest`),
+	// or `pinned` for the caller's own list, or `direct` for a `provider:model`.
 	Policy string `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
 	// W3C trace id, 32 hex digits.
 	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
@@ -315,12 +368,19 @@ type Attempt struct {
 	HttpStatus int32 `protobuf:"varint,11,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
 	// The provider's own error code, as it wrote it. Empty: none came.
 	ProviderCode string `protobuf:"bytes,12,opt,name=provider_code,json=providerCode,proto3" json:"provider_code,omitempty"`
+	// How long the request waited just before it. Absent: not at all.
+	Wait *durationpb.Duration `protobuf:"bytes,13,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Why it waited: `backoff` before the same endpoint was asked again, `retry_after` because the provider asked for it, `queue`
+	// for a limit of the gateway. Empty: it did not.
+	WaitReason string `protobuf:"bytes,14,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"`
 	// What it consumed, as far as known.
 	Usage *Usage `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`
 	// Its id in the provider's logs.
 	UpstreamRequestId string `protobuf:"bytes,16,opt,name=upstream_request_id,json=upstreamRequestId,proto3" json:"upstream_request_id,omitempty"`
 	// What an operator might do about it.
-	Hint          string `protobuf:"bytes,17,opt,name=hint,proto3" json:"hint,omitempty"`
+	Hint string `protobuf:"bytes,17,opt,name=hint,proto3" json:"hint,omitempty"`
+	// Whether it failed after the request had been sent: the provider may charge for it.
+	MaybeBilled   bool `protobuf:"varint,18,opt,name=maybe_billed,json=maybeBilled,proto3" json:"maybe_billed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,6 +499,20 @@ func (x *Attempt) GetProviderCode() string {
 	return ""
 }
 
+func (x *Attempt) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *Attempt) GetWaitReason() string {
+	if x != nil {
+		return x.WaitReason
+	}
+	return ""
+}
+
 func (x *Attempt) GetUsage() *Usage {
 	if x != nil {
 		return x.Usage
@@ -460,6 +534,13 @@ func (x *Attempt) GetHint() string {
 	return ""
 }
 
+func (x *Attempt) GetMaybeBilled() bool {
+	if x != nil {
+		return x.MaybeBilled
+	}
+	return false
+}
+
 // Skip is an endpoint that was passed over.
 type Skip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -467,6 +548,8 @@ type Skip struct {
 	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	// Why.
 	Reason SkipReason `protobuf:"varint,2,opt,name=reason,proto3,enum=everhop.v1.SkipReason" json:"reason,omitempty"`
+	// Until when that holds. Absent: not known, or for this request only.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one.
 	BeforeAttempt int32 `protobuf:"varint,4,opt,name=before_attempt,json=beforeAttempt,proto3" json:"before_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -517,6 +600,13 @@ func (x *Skip) GetReason() SkipReason {
 	return SkipReason_SKIP_REASON_UNSPECIFIED
 }
 
+func (x *Skip) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
 func (x *Skip) GetBeforeAttempt() int32 {
 	if x != nil {
 		return x.BeforeAttempt
@@ -539,7 +629,7 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\btrace_id\x18\x05 \x01(\tR\atraceId\x12\x18\n" +
 	"\apartial\x18\x06 \x01(\bR\apartial\x12)\n" +
 	"\x10omitted_attempts\x18\a \x01(\x05R\x0fomittedAttempts\x12#\n" +
-	"\romitted_skips\x18\b \x01(\x05R\fomittedSkips\"\xd2\x04\n" +
+	"\romitted_skips\x18\b \x01(\x05R\fomittedSkips\"\xc5\x05\n" +
 	"\aAttempt\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x1a\n" +
@@ -555,14 +645,20 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	" \x01(\x0e2\x1a.everhop.v1.AttemptOutcomeR\aoutcome\x12\x1f\n" +
 	"\vhttp_status\x18\v \x01(\x05R\n" +
 	"httpStatus\x12#\n" +
-	"\rprovider_code\x18\f \x01(\tR\fproviderCode\x12'\n" +
+	"\rprovider_code\x18\f \x01(\tR\fproviderCode\x12-\n" +
+	"\x04wait\x18\r \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x1f\n" +
+	"\vwait_reason\x18\x0e \x01(\tR\n" +
+	"waitReason\x12'\n" +
 	"\x05usage\x18\x0f \x01(\v2\x11.everhop.v1.UsageR\x05usage\x12.\n" +
 	"\x13upstream_request_id\x18\x10 \x01(\tR\x11upstreamRequestId\x12\x12\n" +
-	"\x04hint\x18\x11 \x01(\tR\x04hint\"y\n" +
+	"\x04hint\x18\x11 \x01(\tR\x04hint\x12!\n" +
+	"\fmaybe_billed\x18\x12 \x01(\bR\vmaybeBilled\"\xb4\x01\n" +
 	"\x04Skip\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12.\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x12%\n" +
-	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\xbf\x03\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x129\n" +
+	"\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12%\n" +
+	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\xdd\x03\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12#\n" +
@@ -572,19 +668,33 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x1fATTEMPT_OUTCOME_QUOTA_EXHAUSTED\x10\x05\x12 \n" +
 	"\x1cATTEMPT_OUTCOME_RATE_LIMITED\x10\x06\x12\x1e\n" +
 	"\x1aATTEMPT_OUTCOME_OVERLOADED\x10\a\x12#\n" +
-	"\x1fATTEMPT_OUTCOME_TRANSIENT_FAULT\x10\b\x12\x1f\n" +
+	"\x1fATTEMPT_OUTCOME_TRANSIENT_FAULT\x10\b\x12\x1c\n" +
+	"\x18ATTEMPT_OUTCOME_NOT_SENT\x10\t\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_CALLER_GONE\x10\n" +
 	"\x12\x19\n" +
 	"\x15ATTEMPT_OUTCOME_LOCAL\x10\v\x12!\n" +
 	"\x1dATTEMPT_OUTCOME_MISCONFIGURED\x10\f\x12\x1c\n" +
-	"\x18ATTEMPT_OUTCOME_INTERNAL\x10\r*\x9c\x01\n" +
+	"\x18ATTEMPT_OUTCOME_INTERNAL\x10\r*\xf0\x03\n" +
 	"\n" +
 	"SkipReason\x12\x1b\n" +
-	"\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
-	"\x14SKIP_REASON_DISABLED\x10\x05\x12 \n" +
-	"\x1cSKIP_REASON_MODEL_NOT_SERVED\x10\v\x12\x18\n" +
+	"\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18SKIP_REASON_BREAKER_OPEN\x10\x01\x12\x1c\n" +
+	"\x18SKIP_REASON_RATE_LIMITED\x10\x02\x12\x1b\n" +
+	"\x17SKIP_REASON_CONCURRENCY\x10\x03\x12\x16\n" +
+	"\x12SKIP_REASON_NO_KEY\x10\x04\x12\x18\n" +
+	"\x14SKIP_REASON_DISABLED\x10\x05\x12\x18\n" +
+	"\x14SKIP_REASON_DRAINING\x10\x06\x12\x1b\n" +
+	"\x17SKIP_REASON_FORCED_OPEN\x10\a\x12\x19\n" +
+	"\x15SKIP_REASON_UNHEALTHY\x10\b\x12\x19\n" +
+	"\x15SKIP_REASON_MODEL_OFF\x10\n" +
+	"\x12 \n" +
+	"\x1cSKIP_REASON_MODEL_NOT_SERVED\x10\v\x12\x1e\n" +
+	"\x1aSKIP_REASON_CONTEXT_WINDOW\x10\r\x12\x18\n" +
 	"\x14SKIP_REASON_DEADLINE\x10\x0f\x12\x1b\n" +
-	"\x17SKIP_REASON_ATTEMPT_CAP\x10\x11BJ\n" +
+	"\x17SKIP_REASON_ATTEMPT_CAP\x10\x11\x12\x1f\n" +
+	"\x1bSKIP_REASON_QUOTA_EXHAUSTED\x10\x12\x12\x19\n" +
+	"\x15SKIP_REASON_RETURNING\x10\x13\x12\x18\n" +
+	"\x14SKIP_REASON_OVERFLOW\x10\x14BJ\n" +
 	"\x0edev.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3"
 
 var (
@@ -612,19 +722,21 @@ var file_everhop_v1_route_trail_proto_goTypes = []any{
 	(*Usage)(nil),                 // 7: everhop.v1.Usage
 }
 var file_everhop_v1_route_trail_proto_depIdxs = []int32{
-	3, // 0: everhop.v1.RouteTrail.attempts:type_name -> everhop.v1.Attempt
-	4, // 1: everhop.v1.RouteTrail.skips:type_name -> everhop.v1.Skip
-	5, // 2: everhop.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	6, // 3: everhop.v1.Attempt.duration:type_name -> google.protobuf.Duration
-	6, // 4: everhop.v1.Attempt.time_to_first_token:type_name -> google.protobuf.Duration
-	0, // 5: everhop.v1.Attempt.outcome:type_name -> everhop.v1.AttemptOutcome
-	7, // 6: everhop.v1.Attempt.usage:type_name -> everhop.v1.Usage
-	1, // 7: everhop.v1.Skip.reason:type_name -> everhop.v1.SkipReason
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	3,  // 0: everhop.v1.RouteTrail.attempts:type_name -> everhop.v1.Attempt
+	4,  // 1: everhop.v1.RouteTrail.skips:type_name -> everhop.v1.Skip
+	5,  // 2: everhop.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	6,  // 3: everhop.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	6,  // 4: everhop.v1.Attempt.time_to_first_token:type_name -> google.protobuf.Duration
+	0,  // 5: everhop.v1.Attempt.outcome:type_name -> everhop.v1.AttemptOutcome
+	6,  // 6: everhop.v1.Attempt.wait:type_name -> google.protobuf.Duration
+	7,  // 7: everhop.v1.Attempt.usage:type_name -> everhop.v1.Usage
+	1,  // 8: everhop.v1.Skip.reason:type_name -> everhop.v1.SkipReason
+	5,  // 9: everhop.v1.Skip.until_time:type_name -> google.protobuf.Timestamp
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_everhop_v1_route_trail_proto_init() }

@@ -32,8 +32,10 @@ type Usage struct {
 	CachedInputTokens *int32 `protobuf:"varint,3,opt,name=cached_input_tokens,json=cachedInputTokens,proto3,oneof" json:"cached_input_tokens,omitempty"`
 	// Of the output, those spent on reasoning. Unset: not said.
 	ReasoningTokens *int32 `protobuf:"varint,4,opt,name=reasoning_tokens,json=reasoningTokens,proto3,oneof" json:"reasoning_tokens,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether the provider did not count, and the gateway guessed from the lengths of the texts.
+	Estimated     bool `protobuf:"varint,5,opt,name=estimated,proto3" json:"estimated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Usage) Reset() {
@@ -94,17 +96,25 @@ func (x *Usage) GetReasoningTokens() int32 {
 	return 0
 }
 
+func (x *Usage) GetEstimated() bool {
+	if x != nil {
+		return x.Estimated
+	}
+	return false
+}
+
 var File_everhop_v1_usage_proto protoreflect.FileDescriptor
 
 const file_everhop_v1_usage_proto_rawDesc = "" +
 	"\n" +
 	"\x16everhop/v1/usage.proto\x12\n" +
-	"everhop.v1\"\xe1\x01\n" +
+	"everhop.v1\"\xff\x01\n" +
 	"\x05Usage\x12!\n" +
 	"\finput_tokens\x18\x01 \x01(\x05R\vinputTokens\x12#\n" +
 	"\routput_tokens\x18\x02 \x01(\x05R\foutputTokens\x123\n" +
 	"\x13cached_input_tokens\x18\x03 \x01(\x05H\x00R\x11cachedInputTokens\x88\x01\x01\x12.\n" +
-	"\x10reasoning_tokens\x18\x04 \x01(\x05H\x01R\x0freasoningTokens\x88\x01\x01B\x16\n" +
+	"\x10reasoning_tokens\x18\x04 \x01(\x05H\x01R\x0freasoningTokens\x88\x01\x01\x12\x1c\n" +
+	"\testimated\x18\x05 \x01(\bR\testimatedB\x16\n" +
 	"\x14_cached_input_tokensB\x13\n" +
 	"\x11_reasoning_tokensBJ\n" +
 	"\x0edev.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3"

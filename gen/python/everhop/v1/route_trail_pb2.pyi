@@ -33,7 +33,7 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     ATTEMPT_OUTCOME_OK: _AttemptOutcome.ValueType  # 1
     """Answered."""
     ATTEMPT_OUTCOME_REQUEST_REFUSED: _AttemptOutcome.ValueType  # 2
-    """The request itself was refused: no other endpoint was tried."""
+    """The request itself was refused. Only a prompt that is too long is tried elsewhere, where the context window is larger."""
     ATTEMPT_OUTCOME_MODEL_UNAVAILABLE: _AttemptOutcome.ValueType  # 3
     """The model is not served there."""
     ATTEMPT_OUTCOME_KEY_REFUSED: _AttemptOutcome.ValueType  # 4
@@ -46,6 +46,8 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """The provider is overloaded."""
     ATTEMPT_OUTCOME_TRANSIENT_FAULT: _AttemptOutcome.ValueType  # 8
     """A fault that may pass: errors, resets, timeouts, nonsense."""
+    ATTEMPT_OUTCOME_NOT_SENT: _AttemptOutcome.ValueType  # 9
+    """A kept connection turned out closed: the provider cannot have seen the request."""
     ATTEMPT_OUTCOME_CALLER_GONE: _AttemptOutcome.ValueType  # 10
     """The caller left or its deadline passed."""
     ATTEMPT_OUTCOME_LOCAL: _AttemptOutcome.ValueType  # 11
@@ -63,7 +65,7 @@ ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome.ValueType  # 0
 ATTEMPT_OUTCOME_OK: AttemptOutcome.ValueType  # 1
 """Answered."""
 ATTEMPT_OUTCOME_REQUEST_REFUSED: AttemptOutcome.ValueType  # 2
-"""The request itself was refused: no other endpoint was tried."""
+"""The request itself was refused. Only a prompt that is too long is tried elsewhere, where the context window is larger."""
 ATTEMPT_OUTCOME_MODEL_UNAVAILABLE: AttemptOutcome.ValueType  # 3
 """The model is not served there."""
 ATTEMPT_OUTCOME_KEY_REFUSED: AttemptOutcome.ValueType  # 4
@@ -76,6 +78,8 @@ ATTEMPT_OUTCOME_OVERLOADED: AttemptOutcome.ValueType  # 7
 """The provider is overloaded."""
 ATTEMPT_OUTCOME_TRANSIENT_FAULT: AttemptOutcome.ValueType  # 8
 """A fault that may pass: errors, resets, timeouts, nonsense."""
+ATTEMPT_OUTCOME_NOT_SENT: AttemptOutcome.ValueType  # 9
+"""A kept connection turned out closed: the provider cannot have seen the request."""
 ATTEMPT_OUTCOME_CALLER_GONE: AttemptOutcome.ValueType  # 10
 """The caller left or its deadline passed."""
 ATTEMPT_OUTCOME_LOCAL: AttemptOutcome.ValueType  # 11
@@ -94,14 +98,38 @@ class _SkipReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SkipReason
     DESCRIPTOR: _descriptor.EnumDescriptor
     SKIP_REASON_UNSPECIFIED: _SkipReason.ValueType  # 0
     """Not said."""
+    SKIP_REASON_BREAKER_OPEN: _SkipReason.ValueType  # 1
+    """Its breaker is open: it failed too often lately."""
+    SKIP_REASON_RATE_LIMITED: _SkipReason.ValueType  # 2
+    """A limit of the gateway's own is used up, or the provider has asked to be left alone."""
+    SKIP_REASON_CONCURRENCY: _SkipReason.ValueType  # 3
+    """As many calls are in flight as it may have."""
+    SKIP_REASON_NO_KEY: _SkipReason.ValueType  # 4
+    """The provider refuses all of its keys."""
     SKIP_REASON_DISABLED: _SkipReason.ValueType  # 5
     """Switched off."""
+    SKIP_REASON_DRAINING: _SkipReason.ValueType  # 6
+    """An operator lets it run dry."""
+    SKIP_REASON_FORCED_OPEN: _SkipReason.ValueType  # 7
+    """An operator keeps it out."""
+    SKIP_REASON_UNHEALTHY: _SkipReason.ValueType  # 8
+    """There is no such API at its base URL."""
+    SKIP_REASON_MODEL_OFF: _SkipReason.ValueType  # 10
+    """The provider refused the model not long ago."""
     SKIP_REASON_MODEL_NOT_SERVED: _SkipReason.ValueType  # 11
     """It does not serve the model."""
+    SKIP_REASON_CONTEXT_WINDOW: _SkipReason.ValueType  # 13
+    """The prompt is longer than its context window."""
     SKIP_REASON_DEADLINE: _SkipReason.ValueType  # 15
     """The deadline leaves no room."""
     SKIP_REASON_ATTEMPT_CAP: _SkipReason.ValueType  # 17
     """The attempt cap was reached."""
+    SKIP_REASON_QUOTA_EXHAUSTED: _SkipReason.ValueType  # 18
+    """The balance or quota behind all of its keys is spent."""
+    SKIP_REASON_RETURNING: _SkipReason.ValueType  # 19
+    """It failed until a moment ago and takes a part of its share only."""
+    SKIP_REASON_OVERFLOW: _SkipReason.ValueType  # 20
+    """More calls are in flight than the gateway takes on."""
 
 class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
     """SkipReason is why an endpoint was passed over. Numbers left free belong to reasons to come; readers treat values that they do
@@ -110,14 +138,38 @@ class SkipReason(_SkipReason, metaclass=_SkipReasonEnumTypeWrapper):
 
 SKIP_REASON_UNSPECIFIED: SkipReason.ValueType  # 0
 """Not said."""
+SKIP_REASON_BREAKER_OPEN: SkipReason.ValueType  # 1
+"""Its breaker is open: it failed too often lately."""
+SKIP_REASON_RATE_LIMITED: SkipReason.ValueType  # 2
+"""A limit of the gateway's own is used up, or the provider has asked to be left alone."""
+SKIP_REASON_CONCURRENCY: SkipReason.ValueType  # 3
+"""As many calls are in flight as it may have."""
+SKIP_REASON_NO_KEY: SkipReason.ValueType  # 4
+"""The provider refuses all of its keys."""
 SKIP_REASON_DISABLED: SkipReason.ValueType  # 5
 """Switched off."""
+SKIP_REASON_DRAINING: SkipReason.ValueType  # 6
+"""An operator lets it run dry."""
+SKIP_REASON_FORCED_OPEN: SkipReason.ValueType  # 7
+"""An operator keeps it out."""
+SKIP_REASON_UNHEALTHY: SkipReason.ValueType  # 8
+"""There is no such API at its base URL."""
+SKIP_REASON_MODEL_OFF: SkipReason.ValueType  # 10
+"""The provider refused the model not long ago."""
 SKIP_REASON_MODEL_NOT_SERVED: SkipReason.ValueType  # 11
 """It does not serve the model."""
+SKIP_REASON_CONTEXT_WINDOW: SkipReason.ValueType  # 13
+"""The prompt is longer than its context window."""
 SKIP_REASON_DEADLINE: SkipReason.ValueType  # 15
 """The deadline leaves no room."""
 SKIP_REASON_ATTEMPT_CAP: SkipReason.ValueType  # 17
 """The attempt cap was reached."""
+SKIP_REASON_QUOTA_EXHAUSTED: SkipReason.ValueType  # 18
+"""The balance or quota behind all of its keys is spent."""
+SKIP_REASON_RETURNING: SkipReason.ValueType  # 19
+"""It failed until a moment ago and takes a part of its share only."""
+SKIP_REASON_OVERFLOW: SkipReason.ValueType  # 20
+"""More calls are in flight than the gateway takes on."""
 Global___SkipReason: _TypeAlias = SkipReason  # noqa: Y015
 
 @_typing.final
@@ -139,7 +191,9 @@ class RouteTrail(_message.Message):
     model: _builtins.str
     """Public name of the model that was asked for."""
     policy: _builtins.str
-    """The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`."""
+    """What ordered the endpoints of a tier: the model's strategy (`weighted`, `ordered`, `least_latency`, `least_busy`, `cheapest`),
+    or `pinned` for the caller's own list, or `direct` for a `provider:model`.
+    """
     trace_id: _builtins.str
     """W3C trace id, 32 hex digits."""
     partial: _builtins.bool
@@ -194,9 +248,12 @@ class Attempt(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
     PROVIDER_CODE_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    WAIT_REASON_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
+    MAYBE_BILLED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position among the attempts, from 1."""
     provider: _builtins.str
@@ -215,10 +272,16 @@ class Attempt(_message.Message):
     """HTTP status of the provider's answer. 0: none came."""
     provider_code: _builtins.str
     """The provider's own error code, as it wrote it. Empty: none came."""
+    wait_reason: _builtins.str
+    """Why it waited: `backoff` before the same endpoint was asked again, `retry_after` because the provider asked for it, `queue`
+    for a limit of the gateway. Empty: it did not.
+    """
     upstream_request_id: _builtins.str
     """Its id in the provider's logs."""
     hint: _builtins.str
     """What an operator might do about it."""
+    maybe_billed: _builtins.bool
+    """Whether it failed after the request had been sent: the provider may charge for it."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -230,6 +293,10 @@ class Attempt(_message.Message):
     @_builtins.property
     def time_to_first_token(self) -> _duration_pb2.Duration:
         """From its beginning to the first content. Absent: none came, or the answer was not streamed."""
+
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long the request waited just before it. Absent: not at all."""
 
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
@@ -250,13 +317,16 @@ class Attempt(_message.Message):
         outcome: Global___AttemptOutcome.ValueType = ...,
         http_status: _builtins.int = ...,
         provider_code: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
+        wait_reason: _builtins.str = ...,
         usage: _usage_pb2.Usage | None = ...,
         upstream_request_id: _builtins.str = ...,
         hint: _builtins.str = ...,
+        maybe_billed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "time_to_first_token", b"time_to_first_token", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "time_to_first_token", b"time_to_first_token", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "endpoint", b"endpoint", "hint", b"hint", "http_status", b"http_status", "index", b"index", "key_name", b"key_name", "outcome", b"outcome", "provider", b"provider", "provider_code", b"provider_code", "start_time", b"start_time", "tier", b"tier", "time_to_first_token", b"time_to_first_token", "upstream_model", b"upstream_model", "upstream_request_id", b"upstream_request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "endpoint", b"endpoint", "hint", b"hint", "http_status", b"http_status", "index", b"index", "key_name", b"key_name", "maybe_billed", b"maybe_billed", "outcome", b"outcome", "provider", b"provider", "provider_code", b"provider_code", "start_time", b"start_time", "tier", b"tier", "time_to_first_token", b"time_to_first_token", "upstream_model", b"upstream_model", "upstream_request_id", b"upstream_request_id", "usage", b"usage", "wait", b"wait", "wait_reason", b"wait_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,6 +340,7 @@ class Skip(_message.Message):
 
     ENDPOINT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
     BEFORE_ATTEMPT_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """The endpoint: `provider/upstream model`."""
@@ -277,16 +348,21 @@ class Skip(_message.Message):
     """Why."""
     before_attempt: _builtins.int
     """The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one."""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when that holds. Absent: not known, or for this request only."""
+
     def __init__(
         self,
         *,
         endpoint: _builtins.str = ...,
         reason: Global___SkipReason.ValueType = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
         before_attempt: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_attempt", b"before_attempt", "endpoint", b"endpoint", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_attempt", b"before_attempt", "endpoint", b"endpoint", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65verhop/v1/usage.proto\x12\neverhop.v1\"\xe1\x01\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x05R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x05R\x0coutputTokens\x12\x33\n\x13\x63\x61\x63hed_input_tokens\x18\x03 \x01(\x05H\x00R\x11\x63\x61\x63hedInputTokens\x88\x01\x01\x12.\n\x10reasoning_tokens\x18\x04 \x01(\x05H\x01R\x0freasoningTokens\x88\x01\x01\x42\x16\n\x14_cached_input_tokensB\x13\n\x11_reasoning_tokensBJ\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65verhop/v1/usage.proto\x12\neverhop.v1\"\xff\x01\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x05R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x05R\x0coutputTokens\x12\x33\n\x13\x63\x61\x63hed_input_tokens\x18\x03 \x01(\x05H\x00R\x11\x63\x61\x63hedInputTokens\x88\x01\x01\x12.\n\x10reasoning_tokens\x18\x04 \x01(\x05H\x01R\x0freasoningTokens\x88\x01\x01\x12\x1c\n\testimated\x18\x05 \x01(\x08R\testimatedB\x16\n\x14_cached_input_tokensB\x13\n\x11_reasoning_tokensBJ\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.everhop.v1P\001Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1'
   _globals['_USAGE']._serialized_start=39
-  _globals['_USAGE']._serialized_end=264
+  _globals['_USAGE']._serialized_end=294
 # @@protoc_insertion_point(module_scope)

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/route_trail.proto.
  */
 export const file_everhop_v1_route_trail: GenFile = /*@__PURE__*/
-  fileDesc("ChxldmVyaG9wL3YxL3JvdXRlX3RyYWlsLnByb3RvEgpldmVyaG9wLnYxIscBCgpSb3V0ZVRyYWlsEiUKCGF0dGVtcHRzGAEgAygLMhMuZXZlcmhvcC52MS5BdHRlbXB0Eh8KBXNraXBzGAIgAygLMhAuZXZlcmhvcC52MS5Ta2lwEg0KBW1vZGVsGAMgASgJEg4KBnBvbGljeRgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCRIPCgdwYXJ0aWFsGAYgASgIEhgKEG9taXR0ZWRfYXR0ZW1wdHMYByABKAUSFQoNb21pdHRlZF9za2lwcxgIIAEoBSKvAwoHQXR0ZW1wdBINCgVpbmRleBgBIAEoBRIQCghwcm92aWRlchgCIAEoCRIQCghlbmRwb2ludBgDIAEoCRIWCg51cHN0cmVhbV9tb2RlbBgEIAEoCRIQCghrZXlfbmFtZRgFIAEoCRIMCgR0aWVyGAYgASgFEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCGR1cmF0aW9uGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKE3RpbWVfdG9fZmlyc3RfdG9rZW4YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoHb3V0Y29tZRgKIAEoDjIaLmV2ZXJob3AudjEuQXR0ZW1wdE91dGNvbWUSEwoLaHR0cF9zdGF0dXMYCyABKAUSFQoNcHJvdmlkZXJfY29kZRgMIAEoCRIgCgV1c2FnZRgPIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USGwoTdXBzdHJlYW1fcmVxdWVzdF9pZBgQIAEoCRIMCgRoaW50GBEgASgJIlgKBFNraXASEAoIZW5kcG9pbnQYASABKAkSJgoGcmVhc29uGAIgASgOMhYuZXZlcmhvcC52MS5Ta2lwUmVhc29uEhYKDmJlZm9yZV9hdHRlbXB0GAQgASgFKr8DCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJBVFRFTVBUX09VVENPTUVfT0sQARIjCh9BVFRFTVBUX09VVENPTUVfUkVRVUVTVF9SRUZVU0VEEAISJQohQVRURU1QVF9PVVRDT01FX01PREVMX1VOQVZBSUxBQkxFEAMSHwobQVRURU1QVF9PVVRDT01FX0tFWV9SRUZVU0VEEAQSIwofQVRURU1QVF9PVVRDT01FX1FVT1RBX0VYSEFVU1RFRBAFEiAKHEFUVEVNUFRfT1VUQ09NRV9SQVRFX0xJTUlURUQQBhIeChpBVFRFTVBUX09VVENPTUVfT1ZFUkxPQURFRBAHEiMKH0FUVEVNUFRfT1VUQ09NRV9UUkFOU0lFTlRfRkFVTFQQCBIfChtBVFRFTVBUX09VVENPTUVfQ0FMTEVSX0dPTkUQChIZChVBVFRFTVBUX09VVENPTUVfTE9DQUwQCxIhCh1BVFRFTVBUX09VVENPTUVfTUlTQ09ORklHVVJFRBAMEhwKGEFUVEVNUFRfT1VUQ09NRV9JTlRFUk5BTBANKpwBCgpTa2lwUmVhc29uEhsKF1NLSVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUU0tJUF9SRUFTT05fRElTQUJMRUQQBRIgChxTS0lQX1JFQVNPTl9NT0RFTF9OT1RfU0VSVkVEEAsSGAoUU0tJUF9SRUFTT05fREVBRExJTkUQDxIbChdTS0lQX1JFQVNPTl9BVFRFTVBUX0NBUBARQkoKDmRldi5ldmVyaG9wLnYxUAFaNmdpdGh1Yi5jb20vZXZlcmhvcC9ldmVyaG9wL2dlbi9nby9ldmVyaG9wL3YxO2V2ZXJob3B2MWIGcHJvdG8z", [file_everhop_v1_usage, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChxldmVyaG9wL3YxL3JvdXRlX3RyYWlsLnByb3RvEgpldmVyaG9wLnYxIscBCgpSb3V0ZVRyYWlsEiUKCGF0dGVtcHRzGAEgAygLMhMuZXZlcmhvcC52MS5BdHRlbXB0Eh8KBXNraXBzGAIgAygLMhAuZXZlcmhvcC52MS5Ta2lwEg0KBW1vZGVsGAMgASgJEg4KBnBvbGljeRgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCRIPCgdwYXJ0aWFsGAYgASgIEhgKEG9taXR0ZWRfYXR0ZW1wdHMYByABKAUSFQoNb21pdHRlZF9za2lwcxgIIAEoBSKDBAoHQXR0ZW1wdBINCgVpbmRleBgBIAEoBRIQCghwcm92aWRlchgCIAEoCRIQCghlbmRwb2ludBgDIAEoCRIWCg51cHN0cmVhbV9tb2RlbBgEIAEoCRIQCghrZXlfbmFtZRgFIAEoCRIMCgR0aWVyGAYgASgFEi4KCnN0YXJ0X3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCGR1cmF0aW9uGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKE3RpbWVfdG9fZmlyc3RfdG9rZW4YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoHb3V0Y29tZRgKIAEoDjIaLmV2ZXJob3AudjEuQXR0ZW1wdE91dGNvbWUSEwoLaHR0cF9zdGF0dXMYCyABKAUSFQoNcHJvdmlkZXJfY29kZRgMIAEoCRInCgR3YWl0GA0gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3dhaXRfcmVhc29uGA4gASgJEiAKBXVzYWdlGA8gASgLMhEuZXZlcmhvcC52MS5Vc2FnZRIbChN1cHN0cmVhbV9yZXF1ZXN0X2lkGBAgASgJEgwKBGhpbnQYESABKAkSFAoMbWF5YmVfYmlsbGVkGBIgASgIIogBCgRTa2lwEhAKCGVuZHBvaW50GAEgASgJEiYKBnJlYXNvbhgCIAEoDjIWLmV2ZXJob3AudjEuU2tpcFJlYXNvbhIuCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5iZWZvcmVfYXR0ZW1wdBgEIAEoBSrdAwoOQXR0ZW1wdE91dGNvbWUSHwobQVRURU1QVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASFgoSQVRURU1QVF9PVVRDT01FX09LEAESIwofQVRURU1QVF9PVVRDT01FX1JFUVVFU1RfUkVGVVNFRBACEiUKIUFUVEVNUFRfT1VUQ09NRV9NT0RFTF9VTkFWQUlMQUJMRRADEh8KG0FUVEVNUFRfT1VUQ09NRV9LRVlfUkVGVVNFRBAEEiMKH0FUVEVNUFRfT1VUQ09NRV9RVU9UQV9FWEhBVVNURUQQBRIgChxBVFRFTVBUX09VVENPTUVfUkFURV9MSU1JVEVEEAYSHgoaQVRURU1QVF9PVVRDT01FX09WRVJMT0FERUQQBxIjCh9BVFRFTVBUX09VVENPTUVfVFJBTlNJRU5UX0ZBVUxUEAgSHAoYQVRURU1QVF9PVVRDT01FX05PVF9TRU5UEAkSHwobQVRURU1QVF9PVVRDT01FX0NBTExFUl9HT05FEAoSGQoVQVRURU1QVF9PVVRDT01FX0xPQ0FMEAsSIQodQVRURU1QVF9PVVRDT01FX01JU0NPTkZJR1VSRUQQDBIcChhBVFRFTVBUX09VVENPTUVfSU5URVJOQUwQDSrwAwoKU2tpcFJlYXNvbhIbChdTS0lQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGFNLSVBfUkVBU09OX0JSRUFLRVJfT1BFThABEhwKGFNLSVBfUkVBU09OX1JBVEVfTElNSVRFRBACEhsKF1NLSVBfUkVBU09OX0NPTkNVUlJFTkNZEAMSFgoSU0tJUF9SRUFTT05fTk9fS0VZEAQSGAoUU0tJUF9SRUFTT05fRElTQUJMRUQQBRIYChRTS0lQX1JFQVNPTl9EUkFJTklORxAGEhsKF1NLSVBfUkVBU09OX0ZPUkNFRF9PUEVOEAcSGQoVU0tJUF9SRUFTT05fVU5IRUFMVEhZEAgSGQoVU0tJUF9SRUFTT05fTU9ERUxfT0ZGEAoSIAocU0tJUF9SRUFTT05fTU9ERUxfTk9UX1NFUlZFRBALEh4KGlNLSVBfUkVBU09OX0NPTlRFWFRfV0lORE9XEA0SGAoUU0tJUF9SRUFTT05fREVBRExJTkUQDxIbChdTS0lQX1JFQVNPTl9BVFRFTVBUX0NBUBAREh8KG1NLSVBfUkVBU09OX1FVT1RBX0VYSEFVU1RFRBASEhkKFVNLSVBfUkVBU09OX1JFVFVSTklORxATEhgKFFNLSVBfUkVBU09OX09WRVJGTE9XEBRCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM", [file_everhop_v1_usage, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * RouteTrail is the way a request took: what was tried and what was passed over, in order. The same object stands in answers,
@@ -45,7 +45,8 @@ export type RouteTrail = Message<"everhop.v1.RouteTrail"> & {
   model: string;
 
   /**
-   * The policy that ordered the endpoints: `ordered` by priority and then as configured, or `pinned` by the caller's own list, or `direct` for a `provider:model`.
+   * What ordered the endpoints of a tier: the model's strategy (`weighted`, `ordered`, `least_latency`, `least_busy`, `cheapest`),
+   * or `pinned` for the caller's own list, or `direct` for a `provider:model`.
    *
    * @generated from field: string policy = 4;
    */
@@ -178,6 +179,21 @@ export type Attempt = Message<"everhop.v1.Attempt"> & {
   providerCode: string;
 
   /**
+   * How long the request waited just before it. Absent: not at all.
+   *
+   * @generated from field: google.protobuf.Duration wait = 13;
+   */
+  wait?: Duration | undefined;
+
+  /**
+   * Why it waited: `backoff` before the same endpoint was asked again, `retry_after` because the provider asked for it, `queue`
+   * for a limit of the gateway. Empty: it did not.
+   *
+   * @generated from field: string wait_reason = 14;
+   */
+  waitReason: string;
+
+  /**
    * What it consumed, as far as known.
    *
    * @generated from field: everhop.v1.Usage usage = 15;
@@ -197,6 +213,13 @@ export type Attempt = Message<"everhop.v1.Attempt"> & {
    * @generated from field: string hint = 17;
    */
   hint: string;
+
+  /**
+   * Whether it failed after the request had been sent: the provider may charge for it.
+   *
+   * @generated from field: bool maybe_billed = 18;
+   */
+  maybeBilled: boolean;
 };
 
 /**
@@ -225,6 +248,13 @@ export type Skip = Message<"everhop.v1.Skip"> & {
    * @generated from field: everhop.v1.SkipReason reason = 2;
    */
   reason: SkipReason;
+
+  /**
+   * Until when that holds. Absent: not known, or for this request only.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 3;
+   */
+  untilTime?: Timestamp | undefined;
 
   /**
    * The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one.
@@ -262,7 +292,7 @@ export const AttemptOutcome = {
   OK: 1,
 
   /**
-   * The request itself was refused: no other endpoint was tried.
+   * The request itself was refused. Only a prompt that is too long is tried elsewhere, where the context window is larger.
    *
    * @generated from enum value: ATTEMPT_OUTCOME_REQUEST_REFUSED = 2;
    */
@@ -309,6 +339,13 @@ export const AttemptOutcome = {
    * @generated from enum value: ATTEMPT_OUTCOME_TRANSIENT_FAULT = 8;
    */
   TRANSIENT_FAULT: 8,
+
+  /**
+   * A kept connection turned out closed: the provider cannot have seen the request.
+   *
+   * @generated from enum value: ATTEMPT_OUTCOME_NOT_SENT = 9;
+   */
+  NOT_SENT: 9,
 
   /**
    * The caller left or its deadline passed.
@@ -367,6 +404,34 @@ export const SkipReason = {
   UNSPECIFIED: 0,
 
   /**
+   * Its breaker is open: it failed too often lately.
+   *
+   * @generated from enum value: SKIP_REASON_BREAKER_OPEN = 1;
+   */
+  BREAKER_OPEN: 1,
+
+  /**
+   * A limit of the gateway's own is used up, or the provider has asked to be left alone.
+   *
+   * @generated from enum value: SKIP_REASON_RATE_LIMITED = 2;
+   */
+  RATE_LIMITED: 2,
+
+  /**
+   * As many calls are in flight as it may have.
+   *
+   * @generated from enum value: SKIP_REASON_CONCURRENCY = 3;
+   */
+  CONCURRENCY: 3,
+
+  /**
+   * The provider refuses all of its keys.
+   *
+   * @generated from enum value: SKIP_REASON_NO_KEY = 4;
+   */
+  NO_KEY: 4,
+
+  /**
    * Switched off.
    *
    * @generated from enum value: SKIP_REASON_DISABLED = 5;
@@ -374,11 +439,46 @@ export const SkipReason = {
   DISABLED: 5,
 
   /**
+   * An operator lets it run dry.
+   *
+   * @generated from enum value: SKIP_REASON_DRAINING = 6;
+   */
+  DRAINING: 6,
+
+  /**
+   * An operator keeps it out.
+   *
+   * @generated from enum value: SKIP_REASON_FORCED_OPEN = 7;
+   */
+  FORCED_OPEN: 7,
+
+  /**
+   * There is no such API at its base URL.
+   *
+   * @generated from enum value: SKIP_REASON_UNHEALTHY = 8;
+   */
+  UNHEALTHY: 8,
+
+  /**
+   * The provider refused the model not long ago.
+   *
+   * @generated from enum value: SKIP_REASON_MODEL_OFF = 10;
+   */
+  MODEL_OFF: 10,
+
+  /**
    * It does not serve the model.
    *
    * @generated from enum value: SKIP_REASON_MODEL_NOT_SERVED = 11;
    */
   MODEL_NOT_SERVED: 11,
+
+  /**
+   * The prompt is longer than its context window.
+   *
+   * @generated from enum value: SKIP_REASON_CONTEXT_WINDOW = 13;
+   */
+  CONTEXT_WINDOW: 13,
 
   /**
    * The deadline leaves no room.
@@ -393,6 +493,27 @@ export const SkipReason = {
    * @generated from enum value: SKIP_REASON_ATTEMPT_CAP = 17;
    */
   ATTEMPT_CAP: 17,
+
+  /**
+   * The balance or quota behind all of its keys is spent.
+   *
+   * @generated from enum value: SKIP_REASON_QUOTA_EXHAUSTED = 18;
+   */
+  QUOTA_EXHAUSTED: 18,
+
+  /**
+   * It failed until a moment ago and takes a part of its share only.
+   *
+   * @generated from enum value: SKIP_REASON_RETURNING = 19;
+   */
+  RETURNING: 19,
+
+  /**
+   * More calls are in flight than the gateway takes on.
+   *
+   * @generated from enum value: SKIP_REASON_OVERFLOW = 20;
+   */
+  OVERFLOW: 20,
 } as const;
 
 /**

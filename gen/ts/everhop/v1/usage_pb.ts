@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/usage.proto.
  */
 export const file_everhop_v1_usage: GenFile = /*@__PURE__*/
-  fileDesc("ChZldmVyaG9wL3YxL3VzYWdlLnByb3RvEgpldmVyaG9wLnYxIqIBCgVVc2FnZRIUCgxpbnB1dF90b2tlbnMYASABKAUSFQoNb3V0cHV0X3Rva2VucxgCIAEoBRIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAMgASgFSACIAQESHQoQcmVhc29uaW5nX3Rva2VucxgEIAEoBUgBiAEBQhYKFF9jYWNoZWRfaW5wdXRfdG9rZW5zQhMKEV9yZWFzb25pbmdfdG9rZW5zQkoKDmRldi5ldmVyaG9wLnYxUAFaNmdpdGh1Yi5jb20vZXZlcmhvcC9ldmVyaG9wL2dlbi9nby9ldmVyaG9wL3YxO2V2ZXJob3B2MWIGcHJvdG8z");
+  fileDesc("ChZldmVyaG9wL3YxL3VzYWdlLnByb3RvEgpldmVyaG9wLnYxIrUBCgVVc2FnZRIUCgxpbnB1dF90b2tlbnMYASABKAUSFQoNb3V0cHV0X3Rva2VucxgCIAEoBRIgChNjYWNoZWRfaW5wdXRfdG9rZW5zGAMgASgFSACIAQESHQoQcmVhc29uaW5nX3Rva2VucxgEIAEoBUgBiAEBEhEKCWVzdGltYXRlZBgFIAEoCEIWChRfY2FjaGVkX2lucHV0X3Rva2Vuc0ITChFfcmVhc29uaW5nX3Rva2Vuc0JKCg5kZXYuZXZlcmhvcC52MVABWjZnaXRodWIuY29tL2V2ZXJob3AvZXZlcmhvcC9nZW4vZ28vZXZlcmhvcC92MTtldmVyaG9wdjFiBnByb3RvMw");
 
 /**
  * Usage is what an answer consumed.
@@ -45,6 +45,13 @@ export type Usage = Message<"everhop.v1.Usage"> & {
    * @generated from field: optional int32 reasoning_tokens = 4;
    */
   reasoningTokens?: number | undefined;
+
+  /**
+   * Whether the provider did not count, and the gateway guessed from the lengths of the texts.
+   *
+   * @generated from field: bool estimated = 5;
+   */
+  estimated: boolean;
 };
 
 /**

@@ -1,0 +1,84 @@
+import { FaultError } from "../chat/fault.ts";
+import { TokenBucket } from "../routing/token-bucket.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Caller } from "./caller.ts";
+
+/** How much a caller may still ask, for the headers of an answer. */
+export interface Allowance {
+  /** Requests a minute. */
+  readonly limit: number;
+  /** Requests that could be made at once now. */
+  readonly remaining: number;
+  /** Until all of them can be made at once again, in ms. */
+  readonly resetMs: number;
+}
+
+/** Holds callers to their own limits. */
+export interface Admission {
+  /**
+   * Lets a call in.
+   * @returns how to tell that it is over, harmless when called twice
+   * @throws FaultError when the caller is at its limit
+   */
+  admit(caller: Caller): () => void;
+  /** Undefined for a caller without a limit. */
+  allowance(caller: Caller): Allowance | undefined;
+}
+
+/** Nobody knows when a call of the caller's own will end. */
+const concurrencyRetryMs = 1000;
+
+/** A caller's use of the gateway. */
+interface Use {
+  inFlight: number;
+  readonly rpm: number | undefined;
+  readonly bucket: TokenBucket | undefined;
+}
+
+/** Makes an admission; callers are known by their names, of which the configuration has a bounded number. */
+export function createAdmission(clock: Clock): Admission {
+  const uses = new Map<string, Use>();
+
+  function useOf({ name, rpm }: Caller): Use {
+    const known = uses.get(name);
+    if (known && known.rpm === rpm) return known;
+    // A minute's requests may come at once: the limit is for a minute.
+    const bucket = rpm === undefined ? undefined : new TokenBucket(rpm / 60, rpm);
+    const use = { inFlight: known?.inFlight ?? 0, rpm, bucket };
+    uses.set(name, use);
+    return use;
+  }
+
+  return {
+    admit(caller) {
+      const { rpm, maxConcurrent } = caller;
+      if (rpm === undefined && maxConcurrent === undefined) return () => {};
+      const use = useOf(caller);
+      const now = clock.now();
+      if (maxConcurrent !== undefined && use.inFlight >= maxConcurrent) {
+        throw limited("max_concurrent", maxConcurrent, concurrencyRetryMs);
+      }
+      if (rpm !== undefined && use.bucket && !use.bucket.take(now)) {
+        throw limited("rpm", rpm, use.bucket.availableAt(now) - now);
+      }
+      use.inFlight += 1;
+      let over = false;
+      return () => {
+        if (over) return;
+        over = true;
+        // Whatever it is counted in now: its limits may have changed meanwhile.
+        useOf(caller).inFlight -= 1;
+      };
+    },
+    allowance(caller) {
+      const { bucket, rpm } = useOf(caller);
+      if (!bucket || rpm === undefined) return undefined;
+      const remaining = bucket.remaining(clock.now());
+      return { limit: rpm, remaining, resetMs: ((rpm - remaining) * 60_000) / rpm };
+    },
+  };
+}
+
+function limited(limit: "rpm" | "max_concurrent", most: number, retryAfterMs: number): FaultError {
+  return new FaultError({ kind: "caller_limited", limit, most, retryAfterMs });
+}

@@ -1,0 +1,283 @@
+import type { Rng } from "../runtime/rng.ts";
+import { fullJitter } from "./backoff.ts";
+import type { Key } from "./endpoint.ts";
+
+/** Why a key is held back. */
+type HoldReason = "rate_limited" | "quota_exhausted" | "key_refused";
+
+/** A time during which a key is not used. It ends with one request that goes first; only a success takes it away. */
+interface Hold {
+  /** When it began: outcomes of calls that started earlier belong to the time before. */
+  since: number;
+  until: number;
+  /** How often in a row, for the growth of the next one. */
+  times: number;
+  /** When the request went that goes first. */
+  trialAt: number | undefined;
+}
+
+/** How holds grow, in ms; and how much of a start the request gets that goes first after one. */
+const growth = {
+  rate: { baseMs: 1000, maxMs: 60_000, headStartMs: 1000 },
+  quota: { baseMs: 60_000, maxMs: 3_600_000, headStartMs: 30_000 },
+  refused: { baseMs: 15 * 60_000, maxMs: 24 * 3_600_000, headStartMs: 60_000 },
+} as const;
+
+/** Two keys limited within so long on one endpoint mean that the account is limited. */
+const accountLimitMs = 1000;
+/** In a crisis one pick in so many takes its turn without preference, so that keys return. */
+const plainPickEvery = 8;
+
+/** One key with what is known of it. It outlives the ring: what comes late touches a slot that nobody uses any more. */
+export interface KeySlot {
+  /** Undefined for a provider that wants no key: then the slot stands for the provider itself. */
+  readonly key: Key | undefined;
+}
+
+/** Why no key can be used for an endpoint now. */
+export interface NoKey {
+  /** What most keys wait for, the mildest first: a limit ends soonest, a refusal needs somebody. */
+  readonly reason: HoldReason;
+  /** When the first returns. */
+  readonly until: number;
+}
+
+/** How the keys of a ring are doing. */
+export interface KeyCounts {
+  readonly total: number;
+  readonly available: number;
+  /** Refused, or without quota. */
+  readonly failed: number;
+}
+
+class Slot implements KeySlot {
+  /** Changes only when the same secret gets another name. */
+  key: Key | undefined;
+  refused: Hold | undefined;
+  quota: Hold | undefined;
+  /** Limits by endpoint: a provider limits each of its models by itself. */
+  readonly rates = new Map<string, Hold>();
+  /** Whether it failed when it was last used, by its own fault. */
+  doubtful = false;
+
+  constructor(key: Key | undefined) {
+    this.key = key;
+  }
+}
+
+/**
+ * A provider's keys in turn. A key that is limited, spent or refused is passed over until its time has come; then one request
+ * goes first. All times are monotonic milliseconds.
+ */
+export class KeyRing {
+  readonly #rng: Rng;
+  #slots: Slot[];
+  #cursor: number;
+  #crisisPicks = 0;
+  #lastUsed: Slot | undefined;
+  /** The last limit on each endpoint, and until when the account as a whole is limited there. */
+  readonly #limits = new Map<string, { slot: Slot; at: number; until: number; accountUntil: number }>();
+
+  constructor(keys: readonly Key[], rng: Rng) {
+    this.#rng = rng;
+    this.#slots = slotsOf(keys);
+    // Several gateways must not walk in step.
+    this.#cursor = Math.floor(rng.next() * this.#slots.length);
+  }
+
+  /** Takes a new list of keys: what is known of a key stays with it, wherever it stands now; a changed secret is a new key. */
+  replace(keys: readonly Key[]): void {
+    const known = new Map(this.#slots.map((slot) => [slot.key?.id, slot]));
+    const next = this.#slots[this.#cursor]?.key?.id;
+    this.#slots = slotsOf(keys).map((slot) => {
+      const old = known.get(slot.key?.id);
+      if (!old) return slot;
+      old.key = slot.key;
+      return old;
+    });
+    this.#cursor = Math.max(
+      0,
+      this.#slots.findIndex(({ key }) => key?.id === next),
+    );
+    this.#limits.clear();
+  }
+
+  /**
+   * The next usable key for an endpoint.
+   * @param tried keys that this request has used already
+   */
+  pick(now: number, endpoint: string, tried?: ReadonlySet<KeySlot>): KeySlot | undefined {
+    if (now < this.#accountUntil(endpoint)) return undefined;
+    const count = this.#slots.length;
+    let chosen: Slot | undefined;
+    let unusable = 0;
+    for (let step = 0; step < count; step++) {
+      const slot = this.#slots[(this.#cursor + step) % count] as Slot; // in range: modulo
+      if (tried?.has(slot)) continue;
+      if (usableAt(slot, endpoint) > now) {
+        unusable += 1;
+        continue;
+      }
+      if (!slot.doubtful) {
+        // Behind a doubtful one only in a crisis, and not every time: else what returned would never be used again.
+        const crisis = unusable * 2 > count && ++this.#crisisPicks % plainPickEvery !== 0;
+        if (!chosen || crisis) chosen = slot;
+        break;
+      }
+      chosen ??= slot;
+    }
+    return chosen && this.#take(chosen, now, endpoint);
+  }
+
+  /** Why `pick` would give nothing now; undefined: it would give a key. */
+  blocked(now: number, endpoint: string): NoKey | undefined {
+    const account = this.#accountUntil(endpoint);
+    if (now < account) return { reason: "rate_limited", until: account };
+    let soonest = Number.POSITIVE_INFINITY;
+    let reason: HoldReason = "key_refused";
+    for (const slot of this.#slots) {
+      const until = usableAt(slot, endpoint);
+      if (until <= now) return undefined;
+      if (until < soonest) soonest = until;
+      const why = slot.refused ? "key_refused" : slot.quota ? "quota_exhausted" : "rate_limited";
+      if (severity[why] < severity[reason]) reason = why;
+    }
+    return { reason, until: soonest };
+  }
+
+  /** Served. Whatever held the key back before this call began is over. */
+  succeeded(given: KeySlot, endpoint: string, startedAt: number): void {
+    const slot = given as Slot; // slots are made nowhere else
+    if (slot.refused && startedAt >= slot.refused.since) slot.refused = undefined;
+    if (slot.quota && startedAt >= slot.quota.since) slot.quota = undefined;
+    const rate = slot.rates.size > 0 ? slot.rates.get(endpoint) : undefined;
+    if (rate && startedAt >= rate.since) slot.rates.delete(endpoint);
+    slot.doubtful = slot.refused !== undefined || slot.quota !== undefined || slot.rates.has(endpoint);
+  }
+
+  /** Limited: until the time that the provider states, else for a growing while. A herd that is limited at once counts once. */
+  rateLimited(given: KeySlot, endpoint: string, startedAt: number, now: number, retryAfterMs?: number): void {
+    const slot = given as Slot;
+    const { baseMs, maxMs } = growth.rate;
+    const old = slot.rates.get(endpoint);
+    const stated = retryAfterMs === undefined ? undefined : now + retryAfterMs;
+    let hold = old;
+    if (old && startedAt < old.since) {
+      old.until = Math.max(old.until, stated ?? old.until);
+    } else {
+      const until = stated ?? now + fullJitter(this.#rng, old?.times ?? 0, { baseMs, maxMs });
+      hold = { since: now, until, times: (old?.times ?? 0) + 1, trialAt: undefined };
+      slot.rates.set(endpoint, hold);
+    }
+    slot.doubtful = true;
+    this.#noticeAccountLimit(slot, endpoint, now, hold?.until ?? now);
+  }
+
+  /** Its provider says that nothing is left of its limit until then, although it still served. */
+  coolUntil(given: KeySlot, endpoint: string, now: number, until: number): void {
+    const slot = given as Slot;
+    const old = slot.rates.get(endpoint);
+    slot.rates.set(endpoint, { since: now, until: Math.max(until, old?.until ?? 0), times: 0, trialAt: undefined });
+  }
+
+  /** Its balance or quota is spent. */
+  exhausted(given: KeySlot, startedAt: number, now: number, retryAfterMs?: number): void {
+    const slot = given as Slot;
+    slot.quota = grown(slot.quota, growth.quota, startedAt, now, retryAfterMs);
+    slot.doubtful = true;
+  }
+
+  /** Refused: not used again until somebody changes or resets it, or one request has found it good. */
+  refused(given: KeySlot, startedAt: number, now: number): void {
+    const slot = given as Slot;
+    slot.refused = grown(slot.refused, growth.refused, startedAt, now);
+    slot.doubtful = true;
+  }
+
+  /** The call ended and said nothing about the key: whoever went first has not found out, so another may. */
+  released(given: KeySlot, endpoint: string): void {
+    const slot = given as Slot;
+    for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) if (hold) hold.trialAt = undefined;
+  }
+
+  /** A key that is not refused, out of turn: for what does not count as use. */
+  anyKey(): Key | undefined {
+    return (this.#slots.find(({ refused }) => !refused) ?? this.#slots[0])?.key;
+  }
+
+  /** Forgets what was held against any key. @returns how many were held back as refused or spent */
+  reset(): number {
+    const failed = this.counts().failed;
+    this.#slots = this.#slots.map(({ key }) => new Slot(key));
+    this.#limits.clear();
+    return failed;
+  }
+
+  counts(): KeyCounts {
+    const keyed = this.#slots.filter(({ key }) => key !== undefined);
+    const failed = keyed.filter(({ refused, quota }) => refused || quota).length;
+    return { total: keyed.length, available: keyed.length - failed, failed };
+  }
+
+  /** Position of the key that was used last, from 0; −1 before any was. */
+  get lastIndex(): number {
+    return this.#lastUsed ? this.#slots.indexOf(this.#lastUsed) : -1;
+  }
+
+  #take(slot: Slot, now: number, endpoint: string): Slot {
+    this.#cursor = (this.#slots.indexOf(slot) + 1) % this.#slots.length;
+    this.#lastUsed = slot;
+    for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) if (hold) hold.trialAt = now;
+    return slot;
+  }
+
+  #accountUntil(endpoint: string): number {
+    return this.#limits.get(endpoint)?.accountUntil ?? Number.NEGATIVE_INFINITY;
+  }
+
+  #noticeAccountLimit(slot: Slot, endpoint: string, now: number, until: number): void {
+    const last = this.#limits.get(endpoint);
+    const another = last && last.slot !== slot && now - last.at <= accountLimitMs;
+    const accountUntil = another ? Math.max(last.until, until) : Number.NEGATIVE_INFINITY;
+    this.#limits.set(endpoint, {
+      slot,
+      at: now,
+      until,
+      accountUntil: Math.max(accountUntil, this.#accountUntil(endpoint)),
+    });
+  }
+}
+
+const severity: Readonly<Record<HoldReason, number>> = { rate_limited: 0, quota_exhausted: 1, key_refused: 2 };
+
+function slotsOf(keys: readonly Key[]): Slot[] {
+  return keys.length === 0 ? [new Slot(undefined)] : keys.map((key) => new Slot(key));
+}
+
+/** From when on a key may be used for an endpoint; the past when it may be used now. */
+function usableAt({ refused, quota, rates }: Slot, endpoint: string): number {
+  const rate = rates.size > 0 ? rates.get(endpoint) : undefined;
+  return Math.max(
+    heldUntil(refused, growth.refused.headStartMs),
+    heldUntil(quota, growth.quota.headStartMs),
+    heldUntil(rate, growth.rate.headStartMs),
+  );
+}
+
+function heldUntil(hold: Hold | undefined, headStartMs: number): number {
+  if (!hold) return Number.NEGATIVE_INFINITY;
+  return hold.trialAt === undefined ? hold.until : hold.trialAt + headStartMs;
+}
+
+function grown(
+  old: Hold | undefined,
+  { baseMs, maxMs }: { readonly baseMs: number; readonly maxMs: number },
+  startedAt: number,
+  now: number,
+  statedMs?: number,
+): Hold {
+  if (old && startedAt < old.since) return old;
+  const times = old?.times ?? 0;
+  const until = now + (statedMs ?? Math.min(maxMs, baseMs * 2 ** times));
+  return { since: now, until, times: times + 1, trialAt: undefined };
+}

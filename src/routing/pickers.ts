@@ -1,0 +1,39 @@
+import type { Rng } from "../runtime/rng.ts";
+import type { Endpoint, Pool, Tier } from "./endpoint.ts";
+import type { EngineState } from "./state.ts";
+import { withAffinity } from "./strategy/affinity.ts";
+import { createPicker } from "./strategy/create-picker.ts";
+import type { Gauges, Picker } from "./strategy/picker.ts";
+
+/**
+ * Gives every tier of every pool its picker, made when it is first needed and kept for as long as the pool is: a rotation that
+ * began anew with each request would always begin with the same endpoint.
+ */
+export function createPickers(
+  state: EngineState,
+  rng: Rng,
+): <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => Picker<E> {
+  const pickers = new WeakMap<object, Picker<never>>();
+  const gauges: Gauges<Endpoint> = {
+    weight: ({ weight }) => weight,
+    inFlight: (endpoint) => state.endpoint(endpoint).usage.inFlight,
+    latencyMs(endpoint) {
+      const { stream, unary } = state.endpoint(endpoint).latency;
+      return stream.value ?? unary.value;
+    },
+  };
+  return <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => {
+    const known = pickers.get(tier);
+    if (known) return known as Picker<unknown> as Picker<E>; // made for this very tier
+    // A tier of one needs no choice, and with `ordered` every tier is one.
+    const strategy = pool.strategy === "ordered" ? "weighted" : pool.strategy;
+    const picker = withAffinity<E>(
+      createPicker<E>(strategy, tier.members, gauges, rng),
+      tier.members,
+      gauges,
+      ({ id }) => id,
+    );
+    pickers.set(tier, picker as Picker<unknown> as Picker<never>);
+    return picker;
+  };
+}

@@ -1,0 +1,261 @@
+import type { Clock } from "../runtime/clock.ts";
+import type { Rng } from "../runtime/rng.ts";
+import { Breaker, type BreakerState } from "./breaker.ts";
+import type { Endpoint, Key, SkipReason, UseLimits } from "./endpoint.ts";
+import { KeyRing } from "./key-ring.ts";
+import { PeakEwma, RecentTimes } from "./latency.ts";
+import { RetryBudget } from "./retry-budget.ts";
+import type { RoutingSettings } from "./settings.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+/** What an operator has set by hand. It holds until it is taken back. */
+export interface ManualState {
+  readonly state: "forced_open" | "forced_closed" | "draining" | "disabled";
+  readonly reason: string;
+  /** Wall time. */
+  readonly sinceTimeMs: number;
+}
+
+/** Why an endpoint cannot be used now. */
+export interface Hindrance {
+  readonly reason: SkipReason;
+  /** Monotonic ms; undefined: not known. */
+  readonly until?: number | undefined;
+  /** What a request may do about it when nothing else is left: queue for a limit of ours, or wait as the provider asked. */
+  readonly wait?: "queue" | "retry_after";
+}
+
+/** An endpoint that is out although its breaker is not asked. */
+interface Off {
+  readonly reason: "model_off" | "unhealthy";
+  until: number;
+  readonly times: number;
+}
+
+/** A refused model is asked for again after so long. */
+const modelOffMs = 5 * 60_000;
+/** A wrong base URL is looked at again after so long, twice as long each time; a check or a change is sooner. */
+const unhealthyMs = { first: 60_000, longest: 3_600_000 };
+/** An endpoint that comes back takes a tenth of its share at first and all of it after so long. */
+const rampMs = 10_000;
+const rampFrom = 0.1;
+/** Endpoints beyond these are forgotten, the longest known first: callers may name any model where a provider takes any. */
+const maxEndpoints = 10_000;
+
+/** Use of something that has a limit: an endpoint, or a provider over all of its endpoints. */
+export class Usage {
+  inFlight = 0;
+  #limits: UseLimits | undefined;
+  bucket: TokenBucket | undefined;
+
+  /** Takes limits as they are now; a changed rate begins anew. */
+  adopt(limits: UseLimits | undefined): void {
+    if (limits === this.#limits) return;
+    if (limits?.maxRps !== this.#limits?.maxRps) {
+      this.bucket = limits?.maxRps === undefined ? undefined : new TokenBucket(limits.maxRps);
+    }
+    this.#limits = limits;
+  }
+
+  get maxConcurrent(): number | undefined {
+    return this.#limits?.maxConcurrent;
+  }
+}
+
+/** What is known of a provider. */
+export class ProviderState {
+  readonly ring: KeyRing;
+  readonly usage = new Usage();
+  #keys: readonly Key[];
+
+  constructor(keys: readonly Key[], rng: Rng) {
+    this.#keys = keys;
+    this.ring = new KeyRing(keys, rng);
+  }
+
+  /** Takes the keys of a new configuration. */
+  adopt(keys: readonly Key[]): void {
+    if (keys === this.#keys) return;
+    this.#keys = keys;
+    this.ring.replace(keys);
+  }
+}
+
+/** What is known of an endpoint. */
+export class EndpointState {
+  readonly breaker: Breaker;
+  readonly usage = new Usage();
+  readonly retries: RetryBudget;
+  /** Recent time to first content of streams, and of whole unary answers. */
+  readonly latency = { stream: new PeakEwma(), unary: new PeakEwma() };
+  readonly firstContents = new RecentTimes();
+  /** When a stream last brought content. */
+  progressAt = Number.NEGATIVE_INFINITY;
+  manual: ManualState | undefined;
+  #off: Off | undefined;
+
+  constructor(breaker: Breaker, retries: RetryBudget) {
+    this.breaker = breaker;
+    this.retries = retries;
+  }
+
+  off(now: number): Hindrance | undefined {
+    return this.#off && now < this.#off.until ? this.#off : undefined;
+  }
+
+  /** The provider refused this model. */
+  modelRefused(now: number): void {
+    this.#off = { reason: "model_off", until: now + modelOffMs, times: 1 };
+  }
+
+  /** There is no such API at its base URL. */
+  misconfigured(now: number): void {
+    const times = this.#off?.reason === "unhealthy" ? this.#off.times : 0;
+    const ms = Math.min(unhealthyMs.first * 2 ** times, unhealthyMs.longest);
+    this.#off = { reason: "unhealthy", until: now + ms, times: times + 1 };
+  }
+
+  /** It served. */
+  served(): void {
+    this.#off = undefined;
+  }
+
+  /** A free check succeeded: its base URL is right, and probes may begin. */
+  checkSucceeded(now: number): void {
+    if (this.#off?.reason === "unhealthy") this.#off.until = now;
+    this.breaker.checkSucceeded(now);
+  }
+
+  /** Which part of its share it may take, 0 to 1: one that has just come back is not thrown into the deep end. */
+  share(now: number): number {
+    const { closedAt } = this.breaker;
+    if (closedAt === undefined || now - closedAt >= rampMs) return 1;
+    return rampFrom + ((1 - rampFrom) * (now - closedAt)) / rampMs;
+  }
+}
+
+function full({ inFlight, maxConcurrent }: Usage): boolean {
+  return maxConcurrent !== undefined && inFlight >= maxConcurrent;
+}
+
+/** Told when a breaker changes its state. */
+export type BreakerListener = (endpoint: string, state: BreakerState, untilTimeMs: number | undefined) => void;
+
+/**
+ * What this process has learnt of endpoints and providers, beyond single requests. It is known by their names, so it outlives the
+ * configuration that they stand in.
+ */
+export class EngineState {
+  /** Calls in flight, all together. */
+  inFlight = 0;
+  readonly #clock: Clock;
+  readonly #rng: Rng;
+  readonly #settings: RoutingSettings;
+  readonly #onBreaker: BreakerListener;
+  readonly #endpoints = new Map<string, EndpointState>();
+  readonly #providers = new Map<string, ProviderState>();
+
+  constructor(clock: Clock, rng: Rng, settings: RoutingSettings, onBreaker: BreakerListener = () => {}) {
+    this.#clock = clock;
+    this.#rng = rng;
+    this.#settings = settings;
+    this.#onBreaker = onBreaker;
+  }
+
+  endpoint(endpoint: Endpoint): EndpointState {
+    let state = this.#endpoints.get(endpoint.id);
+    if (!state) {
+      state = this.#newEndpoint(endpoint.id);
+      if (this.#endpoints.size >= maxEndpoints) this.#forgetOne();
+      this.#endpoints.set(endpoint.id, state);
+    }
+    state.usage.adopt(endpoint.use);
+    return state;
+  }
+
+  provider({ provider: name, keys, providerUse }: Endpoint): ProviderState {
+    let state = this.#providers.get(name);
+    if (!state) {
+      state = new ProviderState(keys, this.#rng);
+      this.#providers.set(name, state);
+    }
+    state.usage.adopt(providerUse);
+    return state;
+  }
+
+  /** A provider by its name, if anybody has asked for it or it was announced. */
+  providerNamed(name: string): ProviderState | undefined {
+    return this.#providers.get(name);
+  }
+
+  /** Announces a provider with its keys, or with other keys than before. */
+  adoptKeys(provider: string, keys: readonly Key[]): void {
+    const known = this.#providers.get(provider);
+    if (known) known.adopt(keys);
+    else this.#providers.set(provider, new ProviderState(keys, this.#rng));
+  }
+
+  /** Everything that keeps an endpoint from being used now, but for its breaker. Changes nothing. */
+  hindrance(endpoint: Endpoint, now: number): Hindrance | undefined {
+    if (!endpoint.enabled) return { reason: "disabled" };
+    const state = this.endpoint(endpoint);
+    const manual = state.manual?.state;
+    if (manual && manual !== "forced_closed") return { reason: manual };
+    const off = state.off(now);
+    if (off) return off;
+    const provider = this.provider(endpoint);
+    const { inFlight } = this.#settings;
+    if (full(state.usage) || full(provider.usage)) return { reason: "concurrency", wait: "queue" };
+    if (state.usage.inFlight >= inFlight.endpoint && state.usage.maxConcurrent === undefined)
+      return { reason: "overflow" };
+    const until = Math.max(state.usage.bucket?.availableAt(now) ?? now, provider.usage.bucket?.availableAt(now) ?? now);
+    if (until > now) return { reason: "rate_limited", until, wait: "queue" };
+    const blocked = provider.ring.blocked(now, endpoint.id);
+    if (!blocked) return undefined;
+    const { reason } = blocked;
+    return { reason: reason === "key_refused" ? "no_key" : reason, until: blocked.until, wait: "retry_after" };
+  }
+
+  /** Why its breaker keeps calls out now. */
+  barred(endpoint: Endpoint, now: number, sole: boolean): Hindrance | undefined {
+    const state = this.endpoint(endpoint);
+    if (state.manual?.state === "forced_closed") return undefined;
+    const barred = state.breaker.barred(now, sole);
+    return barred && { reason: "breaker_open", until: barred.until };
+  }
+
+  /** Takes from every limit that a call counts against. */
+  begin({ usage }: EndpointState, provider: ProviderState, now: number): void {
+    for (const each of [usage, provider.usage]) {
+      each.bucket?.take(now);
+      each.inFlight += 1;
+    }
+    this.inFlight += 1;
+  }
+
+  /** @param notSent whether the provider cannot have counted the call: then the limits do not either */
+  end({ usage }: EndpointState, provider: ProviderState, now: number, notSent: boolean): void {
+    for (const each of [usage, provider.usage]) {
+      if (notSent) each.bucket?.giveBack(now);
+      each.inFlight -= 1;
+    }
+    this.inFlight -= 1;
+  }
+
+  #newEndpoint(id: string): EndpointState {
+    const breaker = new Breaker(this.#settings.breaker, this.#rng, (state, until) => {
+      const inMs = until === undefined ? undefined : until - this.#clock.now();
+      this.#onBreaker(id, state, inMs === undefined ? undefined : this.#clock.wallTime() + inMs);
+    });
+    return new EndpointState(breaker, new RetryBudget({ ratio: this.#settings.retryBudget }));
+  }
+
+  /** Forgets the longest known endpoint that nobody uses. */
+  #forgetOne(): void {
+    for (const [id, { usage, manual, breaker }] of this.#endpoints) {
+      if (usage.inFlight > 0 || manual || breaker.state !== "closed") continue;
+      this.#endpoints.delete(id);
+      return;
+    }
+  }
+}

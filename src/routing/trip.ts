@@ -1,0 +1,68 @@
+import { RollingCounts } from "./rolling-counts.ts";
+import type { BreakerSettings } from "./settings.ts";
+
+/** A run of failures is forgotten when nothing has been heard for so long: yesterday's failures do not count. */
+const runForgottenMs = 60_000;
+
+const success = 0;
+const failure = 1;
+const slowFailure = 2;
+
+/**
+ * When a breaker opens: failures are half of all calls of the last ten seconds or more, or five in a row while there are too few
+ * calls for a rate.
+ *
+ * Calls in flight count as calls that have not failed: the successes of long answers come in much later than quick failures, and
+ * a rate over ended calls alone would open at one failure in five.
+ */
+export class Trip {
+  readonly #settings: BreakerSettings;
+  readonly #counts: RollingCounts;
+  /** Failures in a row, and when the last of them was. */
+  #run = 0;
+  #runAt = Number.NEGATIVE_INFINITY;
+
+  constructor(settings: BreakerSettings) {
+    this.#settings = settings;
+    this.#counts = new RollingCounts(3, settings.windowMs, settings.windowMs / 100);
+  }
+
+  success(now: number): void {
+    this.#counts.add(now, success);
+    this.#run = 0;
+  }
+
+  /** @param slow whether it was a timeout */
+  failure(now: number, slow: boolean): void {
+    this.#counts.add(now, failure);
+    if (slow) this.#counts.add(now, slowFailure);
+    if (now - this.#runAt > runForgottenMs) this.#run = 0;
+    this.#run += 1;
+    this.#runAt = now;
+  }
+
+  /** Whether what is known now is enough to open. */
+  tripped(now: number, inFlight: number): boolean {
+    const { consecutive, errorRate, minFailures, minCalls } = this.#settings;
+    const failures = this.#counts.total(now, failure);
+    const calls = failures + this.#counts.total(now, success) + inFlight;
+    if (calls < minCalls) return this.#run >= consecutive;
+    return failures >= minFailures && failures / calls >= errorRate;
+  }
+
+  /** Whether the failures of the window were timeouts for the most part. */
+  slow(now: number): boolean {
+    return this.#counts.total(now, slowFailure) * 2 > this.#counts.total(now, failure);
+  }
+
+  /** Failures and ended calls of the window, for people. */
+  tally(now: number): { readonly failures: number; readonly ended: number } {
+    const failures = this.#counts.total(now, failure);
+    return { failures, ended: failures + this.#counts.total(now, success) };
+  }
+
+  reset(): void {
+    this.#counts.reset();
+    this.#run = 0;
+  }
+}

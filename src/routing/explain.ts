@@ -44,7 +44,8 @@ export function explain<E extends Endpoint>(
       const hindrance = hindrances.get(endpoint);
       const known = state.endpoint(endpoint);
       const { total, available } = state.provider(endpoint).ring.counts();
-      const untilTimeMs = hindrance?.until === undefined ? undefined : clock.wallTime() + hindrance.until - now;
+      const untilTimeMs =
+        hindrance?.until === undefined ? undefined : Math.round(clock.wallTime() + hindrance.until - now);
       candidates.push({
         endpoint,
         position: hindrance ? undefined : ++position,

@@ -453,7 +453,7 @@ export class Plan<E extends Endpoint> {
     { reason, until }: { readonly reason: SkipReason; readonly until?: number | undefined },
   ): void {
     const { clock } = this.#engine;
-    const untilTimeMs = until === undefined ? undefined : clock.wallTime() + until - clock.now();
+    const untilTimeMs = until === undefined ? undefined : Math.round(clock.wallTime() + until - clock.now());
     const skip = this.#trail.skip(endpoint, reason, untilTimeMs);
     if (skip) this.#onSkip(skip);
   }

@@ -32,7 +32,7 @@ export const caseNames = {
   unary: "REST unary",
   large: "REST unary, 16 KB",
   stream: "REST stream of 50",
-  failover: "REST unary, 429 first",
+  failover: "REST unary, a page first",
   grpc: "gRPC unary",
   grpcStream: "gRPC stream of 50",
   connect: "Connect JSON unary",

@@ -5,7 +5,7 @@ import { nonceBlank, nonceLength } from "./nonce.ts";
 
 /** The model that the upstream serves at once. */
 export const plainModel = "bench-plain";
-/** The model whose first endpoint answers 429. */
+/** The model whose first endpoint answers with a page. */
 export const failoverModel = "bench-failover";
 
 /** The model that streams at a model's pace instead of back to back. */

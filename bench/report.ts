@@ -1,6 +1,7 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import type { Extent } from "./measure.ts";
 import type { Row, Verdict } from "./summary.ts";
+import { table } from "./table.ts";
 
 /** On what and how the figures came to be. */
 export interface Circumstances {
@@ -64,17 +65,4 @@ export function reportText(rows: readonly Row[], verdicts: readonly Verdict[], o
 
 function fixed(value: number | undefined, digits: number): string {
   return value === undefined ? "" : value.toFixed(digits);
-}
-
-/** Columns as wide as their widest cell; figures to the right, but for the columns named. */
-function table(heads: readonly string[], rows: readonly (readonly string[])[], leftColumns: readonly number[]): string {
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) =>
-        leftColumns.includes(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join("  ")
-      .trimEnd();
-  return [line(heads), line(widths.map((width) => "─".repeat(width))), ...rows.map(line)].join("\n");
 }

@@ -26,7 +26,7 @@ function configuration(upstreamOrigin: string) {
     auth: { callers: [{ name: "bench", key: callerKey }] },
     providers: [
       { name: "steady", base_url: `${upstreamOrigin}/v1`, keys: ["bench-upstream-key"], models: [model, pacedModel] },
-      { name: "limited", base_url: `${upstreamOrigin}/limited/v1`, keys: ["bench-upstream-key"], models: [model] },
+      { name: "broken", base_url: `${upstreamOrigin}/broken/v1`, keys: ["bench-upstream-key"], models: [model] },
     ],
     models: [
       { name: plainModel, targets: [{ provider: "steady", model }] },
@@ -34,11 +34,13 @@ function configuration(upstreamOrigin: string) {
       {
         name: failoverModel,
         targets: [
-          { provider: "limited", model, priority: 0 },
+          { provider: "broken", model, priority: 0 },
           { provider: "steady", model, priority: 1 },
         ],
       },
     ],
+    // The case of the failed hop is to fail at every request, not to be kept from it.
+    routing: { breaker: { enabled: false } },
     drain: { pre_stop: 0, grace: "1s" },
     log: { level: "error" },
   };

@@ -7,7 +7,7 @@ import { readBody } from "./read-body.ts";
 
 /*
  * The upstream of the benchmark: fixed answers in OpenAI's words around the nonce of the request. Cheap on purpose, for it shares
- * the machine with what is measured. Below /limited every request is refused with 429.
+ * the machine with what is measured. Below /broken every request is answered by a page.
  */
 
 const asksForStream = Buffer.from('"stream":true');
@@ -16,7 +16,7 @@ const tail = ` and not a word more.","refusal":null},"logprobs":null,"finish_rea
 const chunkHead = `data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench-model","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":`;
 const chunkTail = `,"logprobs":null,"finish_reason":null}]}\n\n`;
 const streamEnd = `${chunkHead}{},"logprobs":null,"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n`;
-const limited = `{"error":{"message":"Rate limit reached.","type":"requests","param":null,"code":"rate_limit_exceeded"}}`;
+const page = "<html><body>Something went wrong.</body></html>";
 const json = { "content-type": "application/json" };
 
 const server = createServer((request, response) => readBody(request, (body) => answer(request, response, body)));
@@ -24,7 +24,7 @@ const server = createServer((request, response) => readBody(request, (body) => a
 function answer(request: IncomingMessage, response: ServerResponse, body: Buffer): void {
   const at = body.indexOf(nonceMark);
   const nonce = body.toString("latin1", at, at + nonceLength);
-  if (request.url?.startsWith("/limited/")) send(response, 429, limited);
+  if (request.url?.startsWith("/broken/")) send(response, 200, page);
   else if (at < 0) send(response, 400, `{"error":{"message":"no nonce","type":"invalid_request_error"}}`);
   else if (body.includes(asksForStream)) stream(response, nonce, body.includes(pacedModel));
   else send(response, 200, head + nonce + tail);

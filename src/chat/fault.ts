@@ -59,6 +59,7 @@ export type LocalFault =
   | { readonly kind: "shutting_down" }
   | {
       readonly kind: "caller_limited";
+      readonly caller: string;
       readonly limit: "rpm" | "max_concurrent";
       readonly most: number;
       readonly retryAfterMs: number;

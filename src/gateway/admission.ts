@@ -56,10 +56,10 @@ export function createAdmission(clock: Clock): Admission {
       const use = useOf(caller);
       const now = clock.now();
       if (maxConcurrent !== undefined && use.inFlight >= maxConcurrent) {
-        throw limited("max_concurrent", maxConcurrent, concurrencyRetryMs);
+        throw limited(caller, "max_concurrent", maxConcurrent, concurrencyRetryMs);
       }
       if (rpm !== undefined && use.bucket && !use.bucket.take(now)) {
-        throw limited("rpm", rpm, use.bucket.availableAt(now) - now);
+        throw limited(caller, "rpm", rpm, use.bucket.availableAt(now) - now);
       }
       use.inFlight += 1;
       let over = false;
@@ -79,6 +79,6 @@ export function createAdmission(clock: Clock): Admission {
   };
 }
 
-function limited(limit: "rpm" | "max_concurrent", most: number, retryAfterMs: number): FaultError {
-  return new FaultError({ kind: "caller_limited", limit, most, retryAfterMs });
+function limited({ name }: Caller, limit: "rpm" | "max_concurrent", most: number, retryAfterMs: number): FaultError {
+  return new FaultError({ kind: "caller_limited", caller: name, limit, most, retryAfterMs });
 }

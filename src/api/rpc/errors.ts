@@ -1,7 +1,12 @@
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../gen/ts/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  QuotaFailureSchema,
+  RetryInfoSchema,
+} from "../../../gen/ts/google/rpc/error_details_pb.ts";
 import type { Fault, Violation } from "../../chat/fault.ts";
 import { RouteTrailSchema } from "../../chat/messages.ts";
 import type { CallError } from "../../gateway/call.ts";
@@ -38,12 +43,16 @@ export function connectError(
   details.push(detail(ErrorInfoSchema, { reason, domain: "everhop", metadata }));
   const fieldViolations = violationsOf(fault);
   if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));
+  if (fault.kind === "caller_limited") {
+    const violations = [{ subject: `caller:${fault.caller}`, description: `${fault.limit} ${fault.most}` }];
+    details.push(detail(QuotaFailureSchema, { violations }));
+  }
   if (delayMs !== undefined) details.push(detail(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(delayMs)) }));
   if (trail && shown.seesTrail) details.push({ desc: RouteTrailSchema, value: boundedRouteTrail(trail) });
   const pushback = delayMs ?? (isFinal(fault) ? -1 : undefined);
   const headers = {
     ...shown.headers,
-    ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.round(pushback)) }),
+    ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.ceil(pushback)) }),
   };
   return new ConnectError(messageOf(fault, shown.seesTrail).toWellFormed(), codes[rpc], headers, details, error);
 }

@@ -78,15 +78,18 @@ async function serveConfig(
   say("Stopped.");
 }
 
-/** SIGHUP reads the files of keys again; one that cannot be read leaves everything as it is. @returns how to stop listening */
+/**
+ * SIGHUP reads the files of keys again; one that cannot be read leaves everything as it is. Without such files it means what it
+ * always does: the terminal is gone.
+ * @returns how to stop listening
+ */
 function reloadOnHangup(gateway: Gateway, config: Config, say: (line: string) => void): () => void {
+  const files = config.providers.flatMap(({ keys_file: path }) => path ?? []);
+  if (files.length === 0) return () => {};
   const onHangup = () => {
     try {
       gateway.reloadKeys();
-      const files = config.providers.filter(({ keys_file: path }) => path !== undefined).length;
-      say(
-        files > 0 ? `SIGHUP: the keys of ${files} file(s) were read again.` : "SIGHUP: no provider has a file of keys.",
-      );
+      say(`SIGHUP: the keys in ${files.join(", ")} were read again.`);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       console.error(`SIGHUP: the keys stay as they were. ${error.message}`);

@@ -98,7 +98,8 @@ const maxSkips = 100;
 export function createTrail(model: string, policy: string, traceId: string): TrailWriter {
   const attempts: AttemptRecord[] = [];
   const skips: SkipRecord[] = [];
-  const told = new Set<string>();
+  /** Made when something is passed over. */
+  let told: Set<string> | undefined;
   let partial = false;
   return {
     model,
@@ -107,7 +108,7 @@ export function createTrail(model: string, policy: string, traceId: string): Tra
     attempts,
     skips,
     get omittedSkips() {
-      return told.size - skips.length;
+      return (told?.size ?? 0) - skips.length;
     },
     get partial() {
       return partial;
@@ -121,6 +122,7 @@ export function createTrail(model: string, policy: string, traceId: string): Tra
       return whole;
     },
     skip(endpoint, reason, untilTimeMs) {
+      told ??= new Set();
       const size = told.size;
       if (told.add(`${reason} ${endpoint}`).size === size || size >= maxSkips) return undefined;
       const beforeAttempt = attempts.length + 1;

@@ -20,39 +20,44 @@ export interface CancellationSource extends Cancellation {
   cancel(reason: unknown): void;
 }
 
+/** Somebody who listens. An object of its own, so that the same function may listen twice. */
+interface Listener {
+  readonly call: (reason: unknown) => void;
+}
+
+/** A class, since each request makes several: closures for each of them would cost more than they do. */
+class Source implements CancellationSource {
+  cancelled = false;
+  reason: unknown;
+  /** Made when somebody listens. */
+  #listeners: Set<Listener> | undefined;
+
+  onCancel(listener: (reason: unknown) => void): () => void {
+    if (this.cancelled) {
+      listener(this.reason);
+      return () => {};
+    }
+    const entry = { call: listener };
+    this.#listeners ??= new Set();
+    this.#listeners.add(entry);
+    return () => {
+      this.#listeners?.delete(entry);
+    };
+  }
+
+  cancel(reason: unknown): void {
+    if (this.cancelled) return;
+    this.cancelled = true;
+    this.reason = reason;
+    const pending = this.#listeners;
+    this.#listeners = undefined;
+    for (const { call } of pending ?? []) call(reason);
+  }
+}
+
 /** Makes a cancellation that its owner may call off. */
 export function createCancellation(): CancellationSource {
-  let cancelled = false;
-  let reason: unknown;
-  const listeners = new Set<(reason: unknown) => void>();
-  return {
-    get cancelled() {
-      return cancelled;
-    },
-    get reason() {
-      return reason;
-    },
-    onCancel(listener) {
-      if (cancelled) {
-        listener(reason);
-        return () => {};
-      }
-      // A wrapper of its own, so that the same function may listen twice.
-      const entry = (why: unknown) => listener(why);
-      listeners.add(entry);
-      return () => {
-        listeners.delete(entry);
-      };
-    },
-    cancel(why) {
-      if (cancelled) return;
-      cancelled = true;
-      reason = why;
-      const pending = [...listeners];
-      listeners.clear();
-      for (const listener of pending) listener(why);
-    },
-  };
+  return new Source();
 }
 
 /** A cancellation that is called off with its parent, or by its owner alone. `unlink` lets go of the parent. */

@@ -2,10 +2,17 @@ import { describe, expect, test } from "vitest";
 import type { Fault } from "../../src/providers/simulated/fault.ts";
 import { type ProviderConfig, poolConfig, startGateway, startProviders } from "../support/gateway.ts";
 import { postChat, readAll } from "../support/rest.ts";
-import { type Ask, bodyOf, openWire, WireError, type WireName, wireNames } from "../support/wires.ts";
-
-const modes = ["unary", "stream"] as const;
-type Mode = (typeof modes)[number];
+import {
+  type Ask,
+  bodyOf,
+  everywhere,
+  failureOf,
+  type Mode,
+  openWire,
+  send,
+  type WireName,
+  wireNames,
+} from "../support/wires.ts";
 
 /** Long enough for many tokens, with characters that a cut may go through. */
 const question = "hop 🦘 over é every hole that the road may have, and land";
@@ -19,21 +26,8 @@ async function startPair(fault: Fault, first: ProviderConfig = {}) {
 }
 
 function call(name: WireName, mode: Mode, address: string, ask: Ask = { text: question }) {
-  const wire = openWire(name, address);
-  return mode === "unary" ? wire.complete(ask) : wire.stream(ask);
+  return send(openWire(name, address), mode, ask);
 }
-
-/** The failure of a call that must fail. */
-async function failureOf(told: Promise<unknown>): Promise<WireError> {
-  const error = await told.then(
-    () => new Error("the call succeeded"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof WireError) return error;
-  throw error;
-}
-
-const everywhere = wireNames.flatMap((name) => modes.map((mode) => ({ name, mode })));
 
 describe("a fault before the first content is invisible", () => {
   interface Row {
@@ -45,6 +39,8 @@ describe("a fault before the first content is invisible", () => {
     readonly hint: RegExp;
     readonly first?: ProviderConfig;
     readonly only?: Mode;
+    /** Worth asking once more before a worse tier: it has answered, or had begun to. */
+    readonly again?: true;
   }
   const status = (code: number, words: Partial<Extract<Fault, { kind: "status" }>> = {}): Fault => ({
     ...words,
@@ -55,13 +51,14 @@ describe("a fault before the first content is invisible", () => {
   const base = /base URL/;
   const rows: Row[] = [
     { title: "429", fault: status(429), outcome: "rate_limited", status: 429, hint: /rate/ },
-    { title: "500", fault: status(500), outcome: "transient_fault", status: 500, hint: /failed/ },
+    { title: "500", fault: status(500), outcome: "transient_fault", status: 500, hint: /failed/, again: true },
     {
       title: "500 as a page",
       fault: status(500, { shape: "html" }),
       outcome: "transient_fault",
       status: 500,
       hint: /failed/,
+      again: true,
     },
     {
       title: "502 in plain text",
@@ -69,10 +66,11 @@ describe("a fault before the first content is invisible", () => {
       outcome: "transient_fault",
       status: 502,
       hint: /failed/,
+      again: true,
     },
-    { title: "503", fault: status(503), outcome: "overloaded", status: 503, hint: /overloaded/ },
-    { title: "529", fault: status(529), outcome: "overloaded", status: 529, hint: /overloaded/ },
-    { title: "408", fault: status(408), outcome: "transient_fault", status: 408, hint: /failed/ },
+    { title: "503", fault: status(503), outcome: "overloaded", status: 503, hint: /overloaded/, again: true },
+    { title: "529", fault: status(529), outcome: "overloaded", status: 529, hint: /overloaded/, again: true },
+    { title: "408", fault: status(408), outcome: "transient_fault", status: 408, hint: /failed/, again: true },
     { title: "401", fault: status(401), outcome: "key_refused", status: 401, hint: /key/ },
     {
       title: "401 with a bare string",
@@ -142,6 +140,7 @@ describe("a fault before the first content is invisible", () => {
       outcome: "transient_fault",
       status: 200,
       hint: /failed/,
+      again: true,
     },
     {
       title: "a rate limit in 200",
@@ -156,6 +155,7 @@ describe("a fault before the first content is invisible", () => {
       outcome: "transient_fault",
       status: 200,
       hint: /failed/,
+      again: true,
     },
     {
       title: "an overload event first",
@@ -163,6 +163,7 @@ describe("a fault before the first content is invisible", () => {
       outcome: "overloaded",
       status: 200,
       hint: /overloaded/,
+      again: true,
     },
     { title: "a redirect", fault: { kind: "redirect" }, outcome: "transient_fault", status: 302, hint: base },
     {
@@ -188,6 +189,7 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /connection|ended/,
       only: "stream",
+      again: true,
     },
     {
       title: "a stream that ends after the role",
@@ -221,6 +223,7 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /connection|ended/,
       only: "stream",
+      again: true,
     },
     {
       title: "an error after the role",
@@ -229,6 +232,7 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /failed/,
       only: "stream",
+      again: true,
     },
     {
       title: "a first event of more than 1 MiB",
@@ -245,6 +249,7 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /connection|ended/,
       only: "unary",
+      again: true,
     },
     {
       title: "half a body, then a reset",
@@ -253,6 +258,7 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /connection|ended/,
       only: "unary",
+      again: true,
     },
     {
       title: "half a body as the whole",
@@ -286,26 +292,26 @@ describe("a fault before the first content is invisible", () => {
       status: 200,
       hint: /connection|ended/,
       only: "unary",
+      again: true,
     },
   ];
   const table = rows.flatMap((row) =>
     everywhere.filter(({ mode }) => !row.only || row.only === mode).map((where) => ({ ...row, ...where })),
   );
 
-  test.each(table)("$title, $mode over $name", async ({ fault, outcome, status, hint, first, name, mode }) => {
+  test.each(table)("$title, $mode over $name", async ({ fault, outcome, status, hint, first, again, name, mode }) => {
     const { address, providers } = await startPair(fault, first);
     const { text, provider, trail } = await call(name, mode, address);
     expect(text).toBe(answer);
     expect(provider).toBe("second");
+    const failed = { provider: "first", outcome, httpStatus: status, hint: expect.stringMatching(hint) };
+    const failures = again ? [failed, failed] : [failed];
     expect(trail).toEqual({
-      attempts: [
-        { provider: "first", outcome, httpStatus: status, hint: expect.stringMatching(hint) },
-        { provider: "second", outcome: "ok", httpStatus: 200, hint: "" },
-      ],
+      attempts: [...failures, { provider: "second", outcome: "ok", httpStatus: 200, hint: "" }],
       skips: [],
       partial: false,
     });
-    expect(providers.first.seen.length).toBe(1);
+    expect(providers.first.seen.length).toBe(failures.length);
     expect(providers.second.seen.length).toBe(1);
     await providers.first.idle();
   });
@@ -446,10 +452,12 @@ describe("a whole answer that is oddly put ends clean", () => {
   });
 });
 
-describe("a provider's refusal of the request itself is told at once, without a second attempt", () => {
+describe("a provider's refusal of the request itself is told at once, without asking anybody else", () => {
   interface Refusal {
     readonly title: string;
     readonly fault: Fault;
+    /** It may be for what the gateway itself has put into a stream's request: then it counts when it is refused without that, too. */
+    readonly mayBeOurs?: true;
     /** Over RPC and over REST. */
     readonly status: readonly [string, number];
     readonly reason: readonly [string, string];
@@ -460,12 +468,14 @@ describe("a provider's refusal of the request itself is told at once, without a 
       fault: { kind: "status", status: 400, message: "temperature is odd" },
       status: ["InvalidArgument", 400],
       reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+      mayBeOurs: true,
     },
     {
       title: "422 with a detail",
       fault: { kind: "status", status: 422, shape: "detail" },
       status: ["InvalidArgument", 400],
       reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+      mayBeOurs: true,
     },
     {
       title: "400 context_length_exceeded",
@@ -502,19 +512,33 @@ describe("a provider's refusal of the request itself is told at once, without a 
       fault: { kind: "error_event_first", type: "invalid_request_error", code: 400 },
       status: ["InvalidArgument", 400],
       reason: ["REFUSED_BY_PROVIDER", "invalid_request"],
+      mayBeOurs: true,
     },
   ];
   const table = refusals.flatMap((row) => everywhere.map((where) => ({ ...row, ...where })));
 
-  test.each(table)("$title, $mode over $name", async ({ fault, status, reason, name, mode }) => {
+  test.each(table)("$title, $mode over $name", async ({ fault, mayBeOurs, status, reason, name, mode }) => {
     const { address, providers } = await startPair(fault);
     const failure = await failureOf(call(name, mode, address));
     const column = name === "REST" ? 1 : 0;
     expect(failure).toMatchObject({ status: status[column], reason: reason[column], text: "" });
-    expect(failure.trail).toMatchObject({
-      attempts: [{ provider: "first", outcome: "request_refused" }],
-      partial: false,
-    });
+    const refused = { provider: "first", outcome: "request_refused" };
+    const twice = mayBeOurs && mode === "stream";
+    expect(failure.trail).toMatchObject({ attempts: twice ? [refused, refused] : [refused], partial: false });
+    const asked = mode === "stream" ? { stream_options: { include_usage: true } } : {};
+    const [first, second] = providers.first.seen.map(({ json }) => json);
+    expect(first).toMatchObject(asked);
+    // The same, but for what the gateway had put in.
+    if (twice) expect({ ...(second as object), ...asked }).toEqual(first);
+    expect(second ?? {}).not.toHaveProperty("stream_options");
+    expect(providers.second.seen.length).toBe(0);
+  });
+
+  test("a stream that asked for its usage itself is refused at the first try", async () => {
+    const { address, providers } = await startPair({ kind: "status", status: 400 });
+    const body = { ...bodyOf({ text: question }), stream: true, stream_options: { include_usage: true } };
+    expect((await postChat(address, body)).status).toBe(400);
+    expect(providers.first.seen.length).toBe(1);
     expect(providers.second.seen.length).toBe(0);
   });
 
@@ -540,8 +564,10 @@ describe("a provider's refusal of the request itself is told at once, without a 
 describe("when every provider fails", () => {
   const start = async (first: Fault, second: Fault) => {
     const providers = await startProviders({ first: { schedule: [first] }, second: { schedule: [second] } });
-    return startGateway(poolConfig(providers), providers);
+    const routing = { backoff: { base: "1ms", max: "1ms" } };
+    return startGateway({ ...poolConfig(providers), routing }, providers);
   };
+  const limit = (seconds: string): Fault => ({ kind: "status", status: 429, headers: { "retry-after": seconds } });
 
   test.each(everywhere)("the caller is told so, with each attempt, $mode over $name", async ({ name, mode }) => {
     const { address } = await start({ kind: "status", status: 500 }, { kind: "reset_before_headers" });
@@ -551,16 +577,16 @@ describe("when every provider fails", () => {
         ? { status: 502, reason: "all_providers_failed" }
         : { status: "Unavailable", reason: "ALL_PROVIDERS_FAILED" },
     );
-    expect(failure.trail).toMatchObject({
-      attempts: [
-        { provider: "first", outcome: "transient_fault", httpStatus: 500 },
-        { provider: "second", outcome: "transient_fault", httpStatus: 0 },
-      ],
-      skips: [],
-      partial: false,
-    });
+    const first = { provider: "first", outcome: "transient_fault", httpStatus: 500 };
+    const second = { provider: "second", outcome: "transient_fault", httpStatus: 0 };
+    // The last one of four is a repeat of whoever can be asked again soonest.
+    const last = { provider: expect.stringMatching(/^(first|second)$/), outcome: "transient_fault" };
+    expect(failure.trail).toMatchObject({ attempts: [first, first, second, last], skips: [], partial: false });
     expect(failure.text).toBe("");
-    expect(failure.headers.get("x-everhop-attempts")).toBe("2");
+    expect(failure.headers.get("x-everhop-attempts")).toBe("4");
+    // Its own client's retries would only multiply the gateway's.
+    if (name === "REST") expect(failure.headers.get("x-should-retry")).toBe("false");
+    else expect(failure.headers.get("grpc-retry-pushback-ms")).toBe("-1");
   });
 
   test.each(everywhere)(
@@ -576,17 +602,20 @@ describe("when every provider fails", () => {
   test.each(everywhere)(
     "by rate, the caller learns when to come back: the soonest, $mode over $name",
     async ({ name, mode }) => {
-      const limit = (seconds: string): Fault => ({ kind: "status", status: 429, headers: { "retry-after": seconds } });
-      const { address } = await start(limit("7"), limit("3"));
+      // Too far off to be waited for.
+      const { address } = await start(limit("60"), limit("20"));
       const failure = await failureOf(call(name, mode, address));
-      expect(failure.retryDelayMs).toBe(3000);
+      expect(failure.retryDelayMs).toBeGreaterThan(0);
+      expect(failure.retryDelayMs).toBeLessThanOrEqual(20_000);
+      const delayMs = failure.retryDelayMs ?? 0;
       expect(failure.trail?.attempts.map(({ outcome }) => outcome)).toEqual(["rate_limited", "rate_limited"]);
       if (name === "REST") {
         expect(failure).toMatchObject({ status: 429, reason: "rate_limit_exceeded" });
-        expect(failure.headers.get("retry-after")).toBe("3");
+        expect(failure.headers.get("retry-after")).toBe(String(Math.ceil(delayMs / 1000)));
       } else {
         expect(failure).toMatchObject({ status: "ResourceExhausted", reason: "RATE_LIMIT_EXCEEDED" });
-        expect(failure.headers.get("grpc-retry-pushback-ms")).toBe("3000");
+        expect(Math.ceil(Number(failure.headers.get("grpc-retry-pushback-ms")))).toBeGreaterThan(0);
+        expect(Number(failure.headers.get("grpc-retry-pushback-ms"))).toBeLessThanOrEqual(delayMs);
       }
     },
   );
@@ -594,7 +623,7 @@ describe("when every provider fails", () => {
   test.each(everywhere)(
     "by rate and by quota, it is a limit all the same, $mode over $name",
     async ({ name, mode }) => {
-      const { address } = await start({ kind: "status", status: 429 }, { kind: "status", status: 402 });
+      const { address } = await start(limit("20"), { kind: "status", status: 402 });
       const failure = await failureOf(call(name, mode, address));
       expect(failure.status).toBe(name === "REST" ? 429 : "ResourceExhausted");
       expect(failure.retryDelayMs).toBeGreaterThan(0);
@@ -602,7 +631,7 @@ describe("when every provider fails", () => {
   );
 
   test.each(everywhere)("one of them by rate only, it is no limit, $mode over $name", async ({ name, mode }) => {
-    const { address } = await start({ kind: "status", status: 429 }, { kind: "status", status: 500 });
+    const { address } = await start(limit("20"), { kind: "status", status: 500 });
     const failure = await failureOf(call(name, mode, address));
     expect(failure.status).toBe(name === "REST" ? 502 : "Unavailable");
   });
@@ -638,26 +667,26 @@ describe("when every provider is disabled", () => {
 
 describe("one connection after the other", () => {
   test("serves whatever faults came before it", async () => {
-    const faults: Fault[] = [
-      { kind: "cut_after" },
-      { kind: "none" },
-      { kind: "reset_before_headers" },
-      { kind: "none" },
-      { kind: "status", status: 500 },
-      { kind: "none" },
-      { kind: "error_event_after" },
-      { kind: "none" },
+    // Before the first content a sole provider is asked again, after it the caller is told.
+    const calls: { faults: Fault[]; told: "answer" | "failure" }[] = [
+      { faults: [{ kind: "cut_after" }], told: "failure" },
+      { faults: [{ kind: "none" }], told: "answer" },
+      { faults: [{ kind: "reset_before_headers" }, { kind: "none" }], told: "answer" },
+      { faults: [{ kind: "status", status: 500 }, { kind: "none" }], told: "answer" },
+      { faults: [{ kind: "error_event_after" }], told: "failure" },
+      { faults: [{ kind: "none" }], told: "answer" },
     ];
-    const providers = await startProviders({ only: { schedule: faults, eventPerWrite: true } });
-    const { address } = await startGateway(poolConfig(providers), providers);
+    const schedule = calls.flatMap(({ faults }) => faults);
+    const providers = await startProviders({ only: { schedule, eventPerWrite: true } });
+    const routing = { backoff: { base: "1ms", max: "1ms" } };
+    const { address } = await startGateway({ ...poolConfig(providers), routing }, providers);
     const wires = wireNames.map((name) => openWire(name, address));
     for (const wire of wires) {
-      for (const [index] of faults.entries()) {
-        const told = wire.stream({ text: question });
-        if (index % 2 === 1) expect((await told).text).toBe(answer);
-        else await failureOf(told);
+      for (const { told } of calls) {
+        if (told === "answer") expect((await wire.stream({ text: question })).text).toBe(answer);
+        else expect((await failureOf(wire.stream({ text: question }))).text).not.toBe("");
       }
     }
-    expect(providers.only.seen.length).toBe(faults.length * wires.length);
+    expect(providers.only.seen.length).toBe(schedule.length * wires.length);
   });
 });

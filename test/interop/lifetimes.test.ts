@@ -7,11 +7,18 @@ import type { Fault } from "../../src/providers/simulated/fault.ts";
 import { drain } from "../../src/server/shutdown.ts";
 import { type ProviderConfig, poolConfig, startGateway, startProviders } from "../support/gateway.ts";
 import { postChat } from "../support/rest.ts";
-import { openWire, rpcWire, WireError, type WireName, wireNames } from "../support/wires.ts";
+import {
+  everywhere,
+  failureOf,
+  type Mode,
+  modes,
+  openWire,
+  rpcWire,
+  send,
+  type WireName,
+  wireNames,
+} from "../support/wires.ts";
 
-const modes = ["unary", "stream"] as const;
-type Mode = (typeof modes)[number];
-const everywhere = wireNames.flatMap((name) => modes.map((mode) => ({ name, mode })));
 const question = { text: "how long is a kangaroo's way home, hop by hop by hop" };
 const answer = `You said: ${question.text}`;
 
@@ -20,15 +27,6 @@ async function startPair(fault: Fault, first: ProviderConfig = {}) {
   const providers = await startProviders({ first: { schedule: [fault], eventPerWrite: true }, second: {} });
   const gateway = await startGateway(poolConfig(providers, { first }), providers);
   return { ...gateway, providers };
-}
-
-async function failureOf(told: Promise<unknown>): Promise<WireError> {
-  const error = await told.then(
-    () => new Error("the call succeeded"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof WireError) return error;
-  throw error;
 }
 
 /** Wires that tell the gateway of a deadline and do not watch it themselves, so that the gateway's own answer is seen. */
@@ -87,7 +85,7 @@ describe("the caller's deadline", () => {
       const { address, providers, ended } = await startPair({ kind: "silence" });
       const wire = openWire(name, address);
       const ask = { ...question, timeoutMs: 250 };
-      const failure = await failureOf(mode === "unary" ? wire.complete(ask) : wire.stream(ask));
+      const failure = await failureOf(send(wire, mode, ask));
       expect(failure).toMatchObject(deadlineTold(name));
       expect(failure.trail).toMatchObject({
         attempts: [{ provider: "first", outcome: "caller_gone" }],
@@ -112,7 +110,7 @@ describe("the caller's deadline", () => {
     async ({ name, value, mode }) => {
       const { address, providers, ended } = await startPair({ kind: "silence" });
       const wire = byHeader[name](address, value);
-      const failure = await failureOf(mode === "unary" ? wire.complete(question) : wire.stream(question));
+      const failure = await failureOf(send(wire, mode, question));
       expect(failure).toMatchObject(deadlineTold(name));
       expect(failure.trail?.attempts).toMatchObject([{ provider: "first", outcome: "caller_gone" }]);
       await providers.first.idle();
@@ -154,7 +152,7 @@ describe("the caller's deadline", () => {
 
   test.each(wireNames)("counts over all attempts, not for each, over %s", async (name) => {
     const providers = await startProviders({
-      first: { schedule: [{ kind: "status", status: 500, delayMs: 100 }] },
+      first: { schedule: [{ kind: "html", delayMs: 100 }] },
       second: { schedule: [{ kind: "silence" }] },
     });
     const gateway = await startGateway(poolConfig(providers), providers);
@@ -191,7 +189,7 @@ describe("the caller's deadline", () => {
       const { address } = await startPair({ kind: "none", delayMs: 60 });
       const wire = openWire(name, address);
       const ask = { ...question, timeoutMs: 1_000_000_000_000 };
-      expect((await (mode === "unary" ? wire.complete(ask) : wire.stream(ask))).text).toBe(answer);
+      expect((await send(wire, mode, ask)).text).toBe(answer);
     },
   );
 
@@ -214,7 +212,7 @@ describe("a caller that leaves", () => {
       signal: leaving.signal,
       ...(when === "amid" && { onText: () => leaving.abort() }),
     };
-    const told = mode === "unary" ? wire.complete(question, options) : wire.stream(question, options);
+    const told = send(wire, mode, question, options);
     const failed = expect(told).rejects.toThrow();
     await providers.first.arrived(1);
     if (when === "before") leaving.abort();
@@ -275,9 +273,11 @@ describe("the caller's routing", () => {
     const schedule = (index: number) => (faults[index] ? { schedule: [faults[index]] } : {});
     const providers = await startProviders({ first: schedule(0), second: schedule(1), third: schedule(2) });
     const config = poolConfig(providers, { third: { kind: "vllm" }, second: { kind: "vllm" } });
-    return { ...(await startGateway(config, providers)), providers };
+    const routing = { backoff: { base: "1ms", max: "1ms" } };
+    return { ...(await startGateway({ ...config, routing }, providers)), providers };
   };
-  const broken: Fault = { kind: "status", status: 500 };
+  // What is no answer at all is not asked for again while anybody else is left.
+  const broken: Fault = { kind: "html" };
   const attempted = (trail: { attempts: readonly { provider: string }[] } | undefined) =>
     trail?.attempts.map(({ provider }) => provider);
 
@@ -285,7 +285,7 @@ describe("the caller's routing", () => {
     const { address, providers } = await three([broken]);
     const wire = openWire(name, address);
     const ask = { ...question, retryCount: 0 };
-    const failure = await failureOf(mode === "unary" ? wire.complete(ask) : wire.stream(ask));
+    const failure = await failureOf(send(wire, mode, ask));
     expect(attempted(failure.trail)).toEqual(["first"]);
     expect(failure.trail?.skips).toEqual(["second/second-model attempt_cap 2", "third/third-model attempt_cap 2"]);
     expect(providers.second.seen.length + providers.third.seen.length).toBe(0);
@@ -295,7 +295,7 @@ describe("the caller's routing", () => {
     const { address } = await three([broken, broken]);
     const wire = openWire(name, address);
     const ask = { ...question, retryCount: 1 };
-    const failure = await failureOf(mode === "unary" ? wire.complete(ask) : wire.stream(ask));
+    const failure = await failureOf(send(wire, mode, ask));
     expect(attempted(failure.trail)).toEqual(["first", "second"]);
   });
 
@@ -314,12 +314,9 @@ describe("the caller's routing", () => {
     async ({ name, mode }) => {
       const { address, providers } = await three([{ kind: "none" }, broken]);
       const wire = openWire(name, address);
-      const send = (provider: string) => {
-        const ask = { ...question, provider };
-        return mode === "unary" ? wire.complete(ask) : wire.stream(ask);
-      };
-      expect(attempted((await send("third")).trail)).toEqual(["third"]);
-      expect(attempted((await failureOf(send("second"))).trail)).toEqual(["second"]);
+      const pinned = (provider: string) => send(wire, mode, { ...question, provider });
+      expect(attempted((await pinned("third")).trail)).toEqual(["third"]);
+      expect(attempted((await failureOf(pinned("second"))).trail)).toEqual(Array(4).fill("second"));
       expect(providers.first.seen.length).toBe(0);
     },
   );
@@ -330,7 +327,7 @@ describe("the caller's routing", () => {
       const { address, providers } = await three([{ kind: "none" }, broken]);
       const wire = openWire(name, address);
       const ask = { ...question, provider: "vllm" };
-      const { trail, provider } = await (mode === "unary" ? wire.complete(ask) : wire.stream(ask));
+      const { trail, provider } = await send(wire, mode, ask);
       expect(attempted(trail)).toEqual(["second", "third"]);
       expect(provider).toBe("third");
       expect(providers.first.seen.length).toBe(0);
@@ -343,7 +340,7 @@ describe("the caller's routing", () => {
       const { address } = await three([{ kind: "none" }, broken, broken]);
       const wire = openWire(name, address);
       const ask = { ...question, provider: "third", fallbackProviders: ["second", "first"] };
-      const { trail } = await (mode === "unary" ? wire.complete(ask) : wire.stream(ask));
+      const { trail } = await send(wire, mode, ask);
       expect(attempted(trail)).toEqual(["third", "second", "first"]);
     },
   );
@@ -376,7 +373,7 @@ describe("the caller's routing", () => {
         [{ provider: "first", fallbackProviders: ["second", "nobody"] }, "fallback_providers[1]"],
       ] as const) {
         const whole = { ...question, ...ask };
-        const failure = await failureOf(mode === "unary" ? wire.complete(whole) : wire.stream(whole));
+        const failure = await failureOf(send(wire, mode, whole));
         expect(failure).toMatchObject({ ...refused, fields: [`${prefix}${field}`] });
       }
       expect(Object.values(providers).flatMap(({ seen }) => seen)).toEqual([]);
@@ -459,7 +456,7 @@ describe("a gateway that drains", () => {
     async ({ name, mode }) => {
       const { address, providers, gateway, listener, clock } = await startPair({ kind: "silence" });
       const wire = openWire(name, address);
-      const told = failureOf(mode === "unary" ? wire.complete(question) : wire.stream(question));
+      const told = failureOf(send(wire, mode, question));
       await providers.first.arrived(1);
       const drained = drain({ gateway, listener, clock }, { preStopMs: 0, graceMs: 20 });
       const failure = await told;
@@ -478,7 +475,7 @@ describe("a gateway that drains", () => {
     gateway.enter("closing");
     for (const { name, mode } of everywhere) {
       const wire = openWire(name, address);
-      const failure = await failureOf(mode === "unary" ? wire.complete(question) : wire.stream(question));
+      const failure = await failureOf(send(wire, mode, question));
       expect(failure.status).toBe(name === "REST" ? 503 : "Unavailable");
       expect(failure.retryDelayMs).toBeGreaterThan(0);
     }

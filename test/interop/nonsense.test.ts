@@ -3,7 +3,7 @@ import net, { type AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { poolConfig, startGateway, startProviders } from "../support/gateway.ts";
 import { postChat, readAll } from "../support/rest.ts";
-import { openWire, rpcNames, WireError, wireNames } from "../support/wires.ts";
+import { failureOf, openWire, rpcNames, wireNames } from "../support/wires.ts";
 
 /** An upstream that says exactly what it is told, byte by byte. */
 async function startRaw(
@@ -42,15 +42,6 @@ async function startPair(answer: Parameters<typeof startRaw>[0], changes: object
   const first = await startRaw(answer);
   const gateway = await startGateway({ ...poolConfig({ first, ...providers }), ...changes }, providers);
   return { ...gateway, providers };
-}
-
-async function failureOf(work: Promise<unknown>): Promise<WireError> {
-  const error = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(WireError);
-  return error as WireError;
 }
 
 describe.each(wireNames)("over %s", (name) => {

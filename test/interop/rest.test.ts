@@ -406,7 +406,7 @@ describe("a caller", () => {
   const trailHeaders = (headers: Headers) =>
     [...headers.keys()].filter((name) => /^x-everhop-(provider|attempts|trail)$/.test(name));
   const untold = { ...asBearer("key-of-team-c"), "x-everhop-include-trail": "true" };
-  const failing: Fault = { kind: "status", status: 500 };
+  const failing: Fault = { kind: "html" };
 
   test("that is to see no trail sees none over REST: not in headers, answers or errors", async () => {
     const { address, providers } = await startKnown(failing);
@@ -421,7 +421,7 @@ describe("a caller", () => {
     expect(events.filter((data) => data.includes("trail"))).toEqual([]);
     for (const fault of [failing, { kind: "status", status: 400 } satisfies Fault]) {
       for (const provider of Object.values(providers)) provider.behave({ schedule: [fault] });
-      const response = await postChat(address, good, { headers: untold });
+      const response = await postChat(address, { ...good, retry_count: 1 }, { headers: untold });
       const error = await errorOf(response);
       expect(error.status).toBeGreaterThanOrEqual(400);
       expect(trailHeaders(response.headers)).toEqual([]);
@@ -445,11 +445,12 @@ describe("a caller", () => {
       expect(trailHeaders(told.headers)).toEqual([]);
     }
     providers.second.behave({ schedule: [failing] });
-    for (const told of [
-      wire.complete({ text: "x" }, { headers: untold }),
-      wire.stream({ text: "x" }, { headers: untold }),
+    const ask = { text: "x", retryCount: 1 };
+    for (const send of [
+      () => wire.complete(ask, { headers: untold }),
+      () => wire.stream(ask, { headers: untold }),
     ]) {
-      const error = await told.catch((reason: unknown) => reason);
+      const error = await send().catch((reason: unknown) => reason);
       if (!(error instanceof WireError)) throw error;
       expect(error.reason).toBe("ALL_PROVIDERS_FAILED");
       expect(error.trail).toBeUndefined();
@@ -484,8 +485,22 @@ describe("a request on its way to the provider", () => {
   test("keeps them on a stream, too", async () => {
     const { address, providers } = await startOne();
     const body = `{"big":12345678901234567890,"model":"think","messages":${JSON.stringify(messages)},"stream":true}`;
+    const asking = body.replace("true}", 'true,"stream_options":{"vendor":1.50,"include_usage":true}}');
+    for (const each of [body, asking]) await readAll(await postChat(address, each));
+    const expected = (each: string) => each.replace('"think"', '"only-model"');
+    const [first, second] = providers.only.seen;
+    // The one thing that is added: what the stream will have cost.
+    expect(first?.body).toBe(expected(body).replace("true}", 'true,"stream_options":{"include_usage":true}}'));
+    expect(second?.body).toBe(expected(asking));
+  });
+
+  test("keeps a stream's own options beside the one that is added", async () => {
+    const { address, providers } = await startOne();
+    const options = (usage: string) => `"stream_options":{"vendor":1.50${usage}}`;
+    const body = `{${options("")},"model":"think","messages":${JSON.stringify(messages)},"stream":true}`;
     await readAll(await postChat(address, body));
-    expect(providers.only.seen[0]?.body).toBe(body.replace('"think"', '"only-model"'));
+    expect(providers.only.seen[0]?.body).toContain(options(',"include_usage":true'));
+    expect(providers.only.seen[0]?.body.match(/stream_options/g)?.length).toBe(1);
   });
 
   test("has its model in every place where a reader might look for it", async () => {
@@ -612,7 +627,7 @@ describe("the headers of an answer", () => {
     ["a stream", { ...good, stream: true }, { kind: "none" }, 200],
     ["a refusal of the gateway", { ...good, n: 0 }, { kind: "none" }, 400],
     ["a refusal of the provider", good, { kind: "status", status: 400 }, 400],
-    ["a failure", { ...good, stream: true }, { kind: "status", status: 500 }, 502],
+    ["a failure", { ...good, stream: true, retry_count: 0 }, { kind: "status", status: 500 }, 502],
   ];
 
   test.each(answers)(
@@ -642,14 +657,15 @@ describe("the headers of an answer", () => {
   );
 
   test("tell the way: provider, attempts, trail and cache", async () => {
-    const providers = await startProviders({ first: { schedule: [{ kind: "status", status: 429 }] }, second: {} });
+    const away: Fault = { kind: "status", status: 503, headers: { "retry-after": "60" } };
+    const providers = await startProviders({ first: { schedule: [away] }, second: {} });
     const { address } = await startGateway(poolConfig(providers), providers);
     for (const stream of [false, true]) {
       const { headers } = await postChat(address, { ...good, stream });
       expect(headers.get("x-everhop-provider")).toBe("second");
       expect(headers.get("x-everhop-attempts")).toBe("2");
       expect(headers.get("x-everhop-trail")).toMatch(
-        /^first\/first-model#k1 429 \d+ms, second\/second-model#k1 200 \d+ms$/,
+        /^first\/first-model#k1 503 \d+ms, second\/second-model#k1 200 \d+ms$/,
       );
       expect(headers.get("x-everhop-cache")).toBe("off");
     }
@@ -684,7 +700,7 @@ test("x-everhop-cache stands on errors, too", async () => {
 describe("x-everhop-include-trail", () => {
   const trail = {
     model: "think",
-    policy: "ordered",
+    policy: "weighted",
     trace_id: expect.stringMatching(/^[\da-f]{32}$/),
     attempts: [
       { index: 1, provider: "first", endpoint: "first/first-model", outcome: "overloaded", http_status: 503 },
@@ -694,7 +710,9 @@ describe("x-everhop-include-trail", () => {
   };
   const headers = { "x-everhop-include-trail": "true" };
   const start = async () => {
-    const providers = await startProviders({ first: { schedule: [{ kind: "status", status: 503 }] }, second: {} });
+    // For so long nobody waits while another is free.
+    const away: Fault = { kind: "status", status: 503, headers: { "retry-after": "60" } };
+    const providers = await startProviders({ first: { schedule: [away] }, second: {} });
     return startGateway(poolConfig(providers), providers);
   };
 
@@ -716,8 +734,12 @@ describe("x-everhop-include-trail", () => {
 
   test("is not needed in errors, which always have it", async () => {
     const { address } = await startOne([{ kind: "status", status: 503 }]);
-    const error = await errorOf(await postChat(address, good));
-    expect(error.details["trail"]).toMatchObject({ attempts: [{ provider: "only", http_status: 503 }], skips: [] });
+    const error = await errorOf(await postChat(address, { ...good, retry_count: 1 }));
+    const attempt = { provider: "only", http_status: 503 };
+    expect(error.details["trail"]).toMatchObject({
+      attempts: [attempt, { ...attempt, wait_ms: expect.any(Number), wait_reason: "backoff" }],
+      skips: [],
+    });
   });
 });
 

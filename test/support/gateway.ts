@@ -72,11 +72,14 @@ export async function startGateway(
   providers: Readonly<Record<string, SimulatedProvider>> = {},
 ): Promise<TestGateway> {
   const trails: Trail[] = [];
+  const met = new Set<Trail>();
   const ends: AttemptRecord[] = [];
   const bugs: unknown[] = [];
   let waiting: (() => void)[] = [];
   const meet = (trail: Trail) => {
-    if (!trails.includes(trail)) trails.push(trail);
+    if (met.has(trail)) return;
+    met.add(trail);
+    trails.push(trail);
   };
   const observer: RouteObserver = {
     attemptStarted: meet,
@@ -103,6 +106,9 @@ export async function startGateway(
     listener.destroy();
     await gateway.close();
     expect(bugs).toEqual([]);
+    // Health checks go on to the very end.
+    await Promise.all(Object.values(providers).map((provider) => provider.idle()));
+    expect(gateway.state.inFlight).toBe(0);
     expect(Object.values(providers).map(({ open }) => open)).toEqual(Object.values(providers).map(() => 0));
   });
   return {

@@ -1,5 +1,5 @@
 import type { DescEnum, MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   createConnectTransport,
@@ -62,12 +62,30 @@ export interface ToldTrail {
   readonly partial: boolean;
 }
 
+/** What else the caller was told of the way. */
+export interface ToldDetails {
+  readonly attempts: readonly {
+    readonly key: string;
+    /** Empty: it did not wait. */
+    readonly waitReason: string;
+    readonly usage:
+      | { readonly inputTokens: number; readonly outputTokens: number; readonly estimated: boolean }
+      | undefined;
+  }[];
+  readonly skips: readonly {
+    readonly endpoint: string;
+    readonly reason: string;
+    readonly untilTimeMs: number | undefined;
+  }[];
+}
+
 /** An answer, whatever wire it came by. */
 export interface Told {
   readonly text: string;
   readonly provider: string;
   /** Undefined when the caller was told nothing of it. */
   readonly trail: ToldTrail | undefined;
+  readonly details: ToldDetails | undefined;
   readonly headers: Headers;
 }
 
@@ -79,6 +97,7 @@ export class WireError extends Error {
   /** RPC: the ErrorInfo's reason. REST: `error.code`. */
   readonly reason: string;
   readonly trail: ToldTrail | undefined;
+  readonly details: ToldDetails | undefined;
   /** The wrong fields, or the wrong parameter. */
   readonly fields: readonly string[];
   readonly retryDelayMs: number | undefined;
@@ -91,6 +110,7 @@ export class WireError extends Error {
     this.status = facts.status;
     this.reason = facts.reason;
     this.trail = facts.trail;
+    this.details = facts.details;
     this.fields = facts.fields;
     this.retryDelayMs = facts.retryDelayMs;
     this.headers = facts.headers;
@@ -110,6 +130,26 @@ export interface Wire {
 export const wireNames = ["gRPC", "gRPC-Web", "Connect", "REST"] as const;
 export type WireName = (typeof wireNames)[number];
 export const rpcNames = ["gRPC", "gRPC-Web", "Connect"] as const;
+
+export const modes = ["unary", "stream"] as const;
+export type Mode = (typeof modes)[number];
+/** Both modes on each of the four wires. */
+export const everywhere = wireNames.flatMap((name) => modes.map((mode) => ({ name, mode })));
+
+/** Asks in one mode or the other. @throws WireError */
+export function send(wire: Wire, mode: Mode, ask: Ask, options?: CallOptions): Promise<Told> {
+  return mode === "unary" ? wire.complete(ask, options) : wire.stream(ask, options);
+}
+
+/** The failure of a call that must fail. */
+export async function failureOf(told: Promise<unknown>): Promise<WireError> {
+  const error = await told.then(
+    () => new Error("the call succeeded"),
+    (reason: unknown) => reason,
+  );
+  if (error instanceof WireError) return error;
+  throw error;
+}
 
 /** Opens a client, which is closed with the test. */
 export function openWire(name: WireName, address: string): Wire {
@@ -202,6 +242,7 @@ export function rpcWire(client: Client<typeof ChatService>): Wire {
           text: textOf(completion),
           provider: completion?.provider ?? "",
           trail: trail && toldTrail(trail),
+          details: trail && toldDetails(trail),
           headers,
         };
       } catch (error) {
@@ -234,7 +275,13 @@ export function rpcWire(client: Client<typeof ChatService>): Wire {
       }
       if (!fold.ended) throw new Error("the stream ended well without its end event");
       const { completion } = fold;
-      return { text: textOf(completion), provider: completion.provider, trail: trail && toldTrail(trail), headers };
+      return {
+        text: textOf(completion),
+        provider: completion.provider,
+        trail: trail && toldTrail(trail),
+        details: trail && toldDetails(trail),
+        headers,
+      };
     },
   };
 }
@@ -268,6 +315,17 @@ function toldTrail({ attempts, skips, partial }: RouteTrail): ToldTrail {
   };
 }
 
+function toldDetails({ attempts, skips }: RouteTrail): ToldDetails {
+  return {
+    attempts: attempts.map(({ keyName: key, waitReason, usage }) => ({ key, waitReason, usage })),
+    skips: skips.map(({ endpoint, reason, untilTime }) => ({
+      endpoint,
+      reason: nameOf(SkipReasonSchema, reason),
+      untilTimeMs: untilTime && timestampMs(untilTime),
+    })),
+  };
+}
+
 /** An enum's value as the trail's JSON has it. */
 function nameOf(schema: DescEnum, value: number): string {
   return schema.value[value]?.localName.toLowerCase() ?? String(value);
@@ -283,6 +341,7 @@ function wireErrorOf(error: unknown, text: string): unknown {
     status: Code[error.code],
     reason: info?.domain === "everhop" ? info.reason : "",
     trail: trail && toldTrail(trail),
+    details: trail && toldDetails(trail),
     fields: violations.map(({ field }) => field),
     retryDelayMs: retry?.retryDelay && durationMs(retry.retryDelay),
     headers: error.metadata,
@@ -309,6 +368,7 @@ function restWire(address: string): Wire {
         text,
         provider: body.provider ?? "",
         trail: body.trail && restTrail(body.trail),
+        details: body.trail && restDetails(body.trail),
         headers: response.headers,
       };
     },
@@ -335,7 +395,13 @@ function restWire(address: string): Wire {
       if (failure) throw restError(response, failure, text);
       if (done !== 1) throw new Error(`a stream without an error had ${done} [DONE]`);
       const provider = response.headers.get("x-everhop-provider") ?? "";
-      return { text, provider, trail: trail && restTrail(trail), headers: response.headers };
+      return {
+        text,
+        provider,
+        trail: trail && restTrail(trail),
+        details: trail && restDetails(trail),
+        headers: response.headers,
+      };
     },
   };
 }
@@ -356,8 +422,16 @@ interface RestTrail {
     readonly outcome: string;
     readonly http_status?: number;
     readonly hint?: string;
+    readonly key_name?: string;
+    readonly wait_reason?: string;
+    readonly usage?: { readonly input_tokens: number; readonly output_tokens: number; readonly estimated?: boolean };
   }[];
-  readonly skips: readonly { readonly endpoint: string; readonly reason: string; readonly before_attempt: number }[];
+  readonly skips: readonly {
+    readonly endpoint: string;
+    readonly reason: string;
+    readonly until_time?: string;
+    readonly before_attempt: number;
+  }[];
   readonly partial?: boolean;
 }
 
@@ -384,6 +458,25 @@ function restTrail({ attempts, skips, partial = false }: RestTrail): ToldTrail {
   };
 }
 
+function restDetails({ attempts, skips }: RestTrail): ToldDetails {
+  return {
+    attempts: attempts.map(({ key_name: key = "", wait_reason: waitReason = "", usage }) => ({
+      key,
+      waitReason,
+      usage: usage && {
+        inputTokens: usage.input_tokens,
+        outputTokens: usage.output_tokens,
+        estimated: usage.estimated ?? false,
+      },
+    })),
+    skips: skips.map(({ endpoint, reason, until_time: until }) => ({
+      endpoint,
+      reason,
+      untilTimeMs: until === undefined ? undefined : Date.parse(until),
+    })),
+  };
+}
+
 function restError({ status, headers }: Response, { error }: RestError, text: string): WireError {
   const retryAfterMs = headers.get("retry-after-ms");
   const { trail } = error.details;
@@ -391,6 +484,7 @@ function restError({ status, headers }: Response, { error }: RestError, text: st
     status,
     reason: error.code,
     trail: trail && { ...restTrail(trail), partial: error.partial ?? false },
+    details: trail && restDetails(trail),
     fields: error.param === null ? [] : [error.param],
     retryDelayMs: retryAfterMs === null ? undefined : Number(retryAfterMs),
     headers,

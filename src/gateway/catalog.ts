@@ -33,7 +33,6 @@ export interface ProviderEntry {
   readonly totalMs: number;
   /** Limits of all of its models together. */
   readonly use?: UseLimits | undefined;
-  readonly hasHealthCheck?: boolean | undefined;
   /** The models it declares; none: it forwards whatever is asked of it. */
   readonly models: readonly ProviderModel[];
   /** What it serves when it is named for a model that it has no target for. */
@@ -280,7 +279,6 @@ function makeTarget(provider: ProviderEntry, model: string, named = false): Targ
     providerUse: provider.use,
     contextWindow,
     prices,
-    hasHealthCheck: provider.hasHealthCheck,
     kind,
     origin,
     basePath,

@@ -289,6 +289,12 @@ function asTheProviderSays(shouldRetry: boolean, fault: Fault, { next }: Meaning
   return fault.kind === "refused_request" ? { next: "other", repeat: "last" } : { repeat: "soon" };
 }
 
+/**
+ * Clients wait as long as they are told, to the second. A refused key is tried again after a quarter of an hour, but an operator may
+ * have mended it long before.
+ */
+const longestUnavailableMs = 60_000;
+
 /** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
 export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: RouteError): Fault {
   if (verdict?.next === "stop" || verdict?.class === "request_refused") return faultFrom(cause);
@@ -297,7 +303,10 @@ export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: Ro
   const { attempts, skips } = trail;
   const limited = attempts.every(({ outcome }) => isLimit(outcome)) && skips.every(({ reason }) => isLimit(reason));
   if (limited && attempts.length + skips.length > 0) return { kind: "all_limited", summary, ...wait };
-  if (attempts.length === 0) return { kind: "nothing_to_try", summary, ...wait };
+  if (attempts.length === 0) {
+    const soon = retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, longestUnavailableMs) };
+    return { kind: "nothing_to_try", summary, ...soon };
+  }
   // What was left untried was left for lack of the caller's time.
   if (skips.some(({ reason }) => reason === "deadline")) return { kind: "deadline_exceeded" };
   // Whoever asks one provider for a model by name learns that it has none.
@@ -316,7 +325,9 @@ function summaryOf({ attempts, skips }: Trail): string {
   const tried = attempts
     .slice(0, 10)
     .map(({ endpoint, httpStatus, outcome }) => [endpoint, httpStatus, outcome].filter(Boolean).join(" "));
-  const skipped = skips.slice(0, 10).map(({ endpoint, reason }) => `${endpoint} ${reason}`);
+  const skipped = skips
+    .slice(0, 10)
+    .map(({ endpoint, reason, detail }) => `${endpoint} ${reason}${detail ? ` (keys: ${detail})` : ""}`);
   return [tried.join(", "), skipped.length > 0 ? `skipped: ${skipped.join(", ")}` : ""].filter(Boolean).join("; ");
 }
 

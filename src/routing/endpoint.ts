@@ -48,8 +48,6 @@ export interface Endpoint {
   /** Tokens that a prompt and its answer may have together; undefined: not declared. */
   readonly contextWindow?: number | undefined;
   readonly prices?: Prices | undefined;
-  /** Whether the provider is checked from time to time, which costs nothing. */
-  readonly hasHealthCheck?: boolean | undefined;
 }
 
 /** How the equals of a tier are chosen between; `ordered` makes every endpoint a tier of its own. */

@@ -40,6 +40,8 @@ export interface NoKey {
   readonly reason: HoldReason;
   /** When the first returns. */
   readonly until: number;
+  /** How many wait for what: `2 limited, 1 refused`. */
+  readonly detail: string;
 }
 
 /** How the keys of a ring are doing. */
@@ -132,17 +134,19 @@ export class KeyRing {
   /** Why `pick` would give nothing now; undefined: it would give a key. */
   blocked(now: number, endpoint: string): NoKey | undefined {
     const account = this.#accountUntil(endpoint);
-    if (now < account) return { reason: "rate_limited", until: account };
+    if (now < account) return { reason: "rate_limited", until: account, detail: "the account is limited" };
     let soonest = Number.POSITIVE_INFINITY;
-    let reason: HoldReason = "key_refused";
+    const held = { rate_limited: 0, quota_exhausted: 0, key_refused: 0 };
     for (const slot of this.#slots) {
       const until = usableAt(slot, endpoint);
       if (until <= now) return undefined;
       if (until < soonest) soonest = until;
-      const why = slot.refused ? "key_refused" : slot.quota ? "quota_exhausted" : "rate_limited";
-      if (severity[why] < severity[reason]) reason = why;
+      held[slot.refused ? "key_refused" : slot.quota ? "quota_exhausted" : "rate_limited"] += 1;
     }
-    return { reason, until: soonest };
+    const reasons = ["rate_limited", "quota_exhausted", "key_refused"] as const;
+    const present = reasons.filter((reason) => held[reason] > 0);
+    const detail = present.map((reason) => `${held[reason]} ${heldWords[reason]}`).join(", ");
+    return { reason: present[0] ?? "key_refused", until: soonest, detail };
   }
 
   /** Served. Whatever held the key back before this call began is over. */
@@ -248,7 +252,11 @@ export class KeyRing {
   }
 }
 
-const severity: Readonly<Record<HoldReason, number>> = { rate_limited: 0, quota_exhausted: 1, key_refused: 2 };
+const heldWords: Readonly<Record<HoldReason, string>> = {
+  rate_limited: "limited",
+  quota_exhausted: "without quota",
+  key_refused: "refused",
+};
 
 function slotsOf(keys: readonly Key[]): Slot[] {
   return keys.length === 0 ? [new Slot(undefined)] : keys.map((key) => new Slot(key));

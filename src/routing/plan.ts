@@ -2,7 +2,7 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import { afterRetryAfter, fullJitter } from "./backoff.ts";
 import type { Permit } from "./breaker.ts";
-import type { Endpoint, Pool, SkipReason, Tier } from "./endpoint.ts";
+import type { Endpoint, Pool, Tier } from "./endpoint.ts";
 import type { KeySlot } from "./key-ring.ts";
 import { hardMaxAttempts, minAttemptMs, type RoutingSettings } from "./settings.ts";
 import type { EndpointState, EngineState, Hindrance, ProviderState } from "./state.ts";
@@ -448,13 +448,13 @@ export class Plan<E extends Endpoint> {
     this.#skip(endpoint, hindrance);
   }
 
-  #skip(
-    endpoint: string,
-    { reason, until }: { readonly reason: SkipReason; readonly until?: number | undefined },
-  ): void {
+  #skip(endpoint: string, { reason, until, detail }: Omit<Hindrance, "wait">): void {
     const { clock } = this.#engine;
     const untilTimeMs = until === undefined ? undefined : Math.round(clock.wallTime() + until - clock.now());
-    const skip = this.#trail.skip(endpoint, reason, untilTimeMs);
+    const skip = this.#trail.skip(endpoint, reason, {
+      ...(untilTimeMs !== undefined && { untilTimeMs }),
+      ...(detail !== undefined && { detail }),
+    });
     if (skip) this.#onSkip(skip);
   }
 }

@@ -23,6 +23,8 @@ export interface Hindrance {
   readonly until?: number | undefined;
   /** What a request may do about it when nothing else is left: queue for a limit of ours, or wait as the provider asked. */
   readonly wait?: "queue" | "retry_after";
+  /** For people: how many keys wait for what. */
+  readonly detail?: string;
 }
 
 /** An endpoint that is out although its breaker is not asked. */
@@ -213,7 +215,12 @@ export class EngineState {
     const blocked = provider.ring.blocked(now, endpoint.id);
     if (!blocked) return undefined;
     const { reason } = blocked;
-    return { reason: reason === "key_refused" ? "no_key" : reason, until: blocked.until, wait: "retry_after" };
+    return {
+      reason: reason === "key_refused" ? "no_key" : reason,
+      until: blocked.until,
+      wait: "retry_after",
+      detail: blocked.detail,
+    };
   }
 
   /** Why its breaker keeps calls out now. */

@@ -58,6 +58,8 @@ export interface SkipRecord {
   readonly reason: SkipReason;
   /** Wall time until which the reason holds; undefined: not known, or for this request only. */
   readonly untilTimeMs?: number;
+  /** More about the reason, for people: `2 limited, 1 refused` of keys. */
+  readonly detail?: string;
   /** Index of the attempt that was chosen past it; one more than the last where none was. */
   readonly beforeAttempt: number;
 }
@@ -87,7 +89,11 @@ export interface Waited {
 export interface TrailWriter extends Trail {
   attempt(endpoint: Endpoint, key: Key | undefined, startTimeMs: number, waited: Waited | undefined): AttemptRecord;
   /** Told once for each endpoint and reason. @returns the new record; undefined when it has been told */
-  skip(endpoint: string, reason: SkipReason, untilTimeMs?: number): SkipRecord | undefined;
+  skip(
+    endpoint: string,
+    reason: SkipReason,
+    facts?: { readonly untilTimeMs?: number; readonly detail?: string },
+  ): SkipRecord | undefined;
   breakOff(): void;
 }
 
@@ -121,12 +127,12 @@ export function createTrail(model: string, policy: string, traceId: string): Tra
       attempts.push(whole);
       return whole;
     },
-    skip(endpoint, reason, untilTimeMs) {
+    skip(endpoint, reason, facts) {
       told ??= new Set();
       const size = told.size;
       if (told.add(`${reason} ${endpoint}`).size === size || size >= maxSkips) return undefined;
       const beforeAttempt = attempts.length + 1;
-      const record = { endpoint, reason, beforeAttempt, ...(untilTimeMs !== undefined && { untilTimeMs }) };
+      const record = { endpoint, reason, ...facts, beforeAttempt };
       skips.push(record);
       return record;
     },

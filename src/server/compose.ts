@@ -176,7 +176,6 @@ function providerEntry(provider: Config["providers"][number], keys: ProviderEntr
     idleMs: timeouts.idle ?? timeout ?? 120_000,
     totalMs: timeouts.total ?? timeout ?? maxDurationMs,
     use: { maxRps: provider.max_rps, maxConcurrent: provider.max_concurrent },
-    hasHealthCheck: provider.health_check !== undefined,
     models: models.map(providerModel),
     defaultModel: provider.default_model,
   };

@@ -50,7 +50,7 @@ describe("a limited key", () => {
     const { ring: made, pick } = ring("k1");
     made.rateLimited(pick() as KeySlot, at, 0, 0, 20_000);
     expect(pick(19_999)).toBeUndefined();
-    expect(made.blocked(100, at)).toEqual({ reason: "rate_limited", until: 20_000 });
+    expect(made.blocked(100, at)).toEqual({ reason: "rate_limited", until: 20_000, detail: "1 limited" });
     expect(pick(100, "a/other")).toBeDefined();
     expect(pick(20_000)).toBeDefined();
   });
@@ -152,7 +152,7 @@ describe("a spent key", () => {
   test("rests until the reset that the provider states", () => {
     const { ring: made, pick } = ring("k1");
     made.exhausted(pick() as KeySlot, 0, 0, 7000);
-    expect(made.blocked(1, at)).toEqual({ reason: "quota_exhausted", until: 7000 });
+    expect(made.blocked(1, at)).toEqual({ reason: "quota_exhausted", until: 7000, detail: "1 without quota" });
   });
 });
 

@@ -43,9 +43,9 @@ function attemptJson(attempt: AttemptRecord) {
   };
 }
 
-function skipJson({ endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord) {
+function skipJson({ endpoint, reason, untilTimeMs, detail, beforeAttempt }: SkipRecord) {
   const untilTime = untilTimeMs === undefined ? undefined : new Date(untilTimeMs).toISOString();
-  return { endpoint, reason, until_time: untilTime, before_attempt: beforeAttempt };
+  return { endpoint, reason, until_time: untilTime, detail, before_attempt: beforeAttempt };
 }
 
 function rounded(ms: number | undefined): number | undefined {

@@ -62,9 +62,9 @@ export function routeTrail(trail: Trail): RouteTrail {
   });
 }
 
-function skipMessage({ endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord) {
+function skipMessage({ endpoint, reason, untilTimeMs, detail = "", beforeAttempt }: SkipRecord) {
   const untilTime = untilTimeMs !== undefined && { untilTime: timestampFromMs(untilTimeMs) };
-  return create(SkipSchema, { endpoint, reason: skipReasons[reason], beforeAttempt, ...untilTime });
+  return create(SkipSchema, { endpoint, reason: skipReasons[reason], detail, beforeAttempt, ...untilTime });
 }
 
 function attemptMessage(attempt: AttemptRecord) {

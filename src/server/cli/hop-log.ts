@@ -54,15 +54,17 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   return cells.join("  ") + (good || !hint ? "" : styleText("dim", `  ${hint}`));
 }
 
-function skipLine(trail: Trail, { endpoint, reason, untilTimeMs, beforeAttempt }: SkipRecord, wallMs: number): string {
-  const until = untilTimeMs === undefined ? "" : styleText("dim", `  for ${seconds(untilTimeMs - wallMs)}`);
+function skipLine(trail: Trail, skip: SkipRecord, wallMs: number): string {
+  const { endpoint, reason, untilTimeMs, detail, beforeAttempt } = skip;
+  const notes = [untilTimeMs !== undefined && `for ${seconds(untilTimeMs - wallMs)}`, detail && `keys: ${detail}`];
+  const told = notes.filter(Boolean).join(", ");
   return (
     [
       start(trail, wallMs),
       `skip ${beforeAttempt}`,
       printable(endpoint).padEnd(20),
       styleText("yellow", reason.padEnd(20)),
-    ].join("  ") + until
+    ].join("  ") + (told && styleText("dim", `  ${told}`))
   );
 }
 

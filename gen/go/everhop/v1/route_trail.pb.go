@@ -552,6 +552,8 @@ type Skip struct {
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one.
 	BeforeAttempt int32 `protobuf:"varint,4,opt,name=before_attempt,json=beforeAttempt,proto3" json:"before_attempt,omitempty"`
+	// More about the reason, for people: of keys, how many are limited, without quota or refused.
+	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +616,13 @@ func (x *Skip) GetBeforeAttempt() int32 {
 	return 0
 }
 
+func (x *Skip) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_everhop_v1_route_trail_proto protoreflect.FileDescriptor
 
 const file_everhop_v1_route_trail_proto_rawDesc = "" +
@@ -652,13 +661,14 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x05usage\x18\x0f \x01(\v2\x11.everhop.v1.UsageR\x05usage\x12.\n" +
 	"\x13upstream_request_id\x18\x10 \x01(\tR\x11upstreamRequestId\x12\x12\n" +
 	"\x04hint\x18\x11 \x01(\tR\x04hint\x12!\n" +
-	"\fmaybe_billed\x18\x12 \x01(\bR\vmaybeBilled\"\xb4\x01\n" +
+	"\fmaybe_billed\x18\x12 \x01(\bR\vmaybeBilled\"\xcc\x01\n" +
 	"\x04Skip\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x129\n" +
 	"\n" +
 	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12%\n" +
-	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt*\xdd\x03\n" +
+	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail*\xdd\x03\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12#\n" +

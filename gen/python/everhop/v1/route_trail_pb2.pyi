@@ -342,12 +342,15 @@ class Skip(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     BEFORE_ATTEMPT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """The endpoint: `provider/upstream model`."""
     reason: Global___SkipReason.ValueType
     """Why."""
     before_attempt: _builtins.int
     """The endpoint was passed over just before the attempt of this index was made; after the last attempt, its index plus one."""
+    detail: _builtins.str
+    """More about the reason, for people: of keys, how many are limited, without quota or refused."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
         """Until when that holds. Absent: not known, or for this request only."""
@@ -359,10 +362,11 @@ class Skip(_message.Message):
         reason: Global___SkipReason.ValueType = ...,
         until_time: _timestamp_pb2.Timestamp | None = ...,
         before_attempt: _builtins.int = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_attempt", b"before_attempt", "endpoint", b"endpoint", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_attempt", b"before_attempt", "detail", b"detail", "endpoint", b"endpoint", "reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,6 +155,22 @@ export class Plan<E extends Endpoint> {
     return known.length > 0 ? Math.min(...known) : undefined;
   }
 
+  /** Whether anything has been asked. */
+  get begun(): boolean {
+    return this.#tried.size > 0;
+  }
+
+  /**
+   * The line to wait in: those in one line wait for the same endpoints, so that the first of them does not hold up others who could
+   * be served.
+   */
+  lineName(): string {
+    const tried = [...this.#tried.keys()].sort().join(",");
+    const named =
+      this.#pool.policy === "pinned" ? this.#pool.tiers.flatMap(({ members }) => members.map(({ id }) => id)) : [];
+    return [this.#pool.model, ...named, tried].join(" ");
+  }
+
   /** Whether the cap was what ended it although there was more to try. */
   get capped(): boolean {
     return this.#counted >= this.#maxAttempts;

@@ -11,7 +11,7 @@ import { type Candidate, explain } from "./explain.ts";
 import { AttemptTimeout, type Lease, type Outcome } from "./lease.ts";
 import type { RouteObserver } from "./observer.ts";
 import { createPickers } from "./pickers.ts";
-import { type Engine, type Grant, Plan } from "./plan.ts";
+import { type Engine, type Grant, type Move, Plan } from "./plan.ts";
 import { minAttemptMs, type RoutingSettings, routingDefaults } from "./settings.ts";
 import { EngineState } from "./state.ts";
 import type { PickRequest } from "./strategy/picker.ts";
@@ -144,8 +144,16 @@ export function createRouter(machine: {
     let handedOver = false;
     try {
       while (!request.cancelled) {
-        const next = await nextGrant(plan, pool, options, request);
+        const move = nextMove(plan);
+        const next =
+          move.kind === "attempt"
+            ? { grant: move.grant, waited: undefined }
+            : await waitFor(move, plan, options, request);
         if (!next) break;
+        if (request.cancelled) {
+          giveBack(next.grant);
+          break;
+        }
         const lease = begin(next.grant, next.waited, plan, trail, options, request, mode);
         try {
           const value = await unlessCancelled(attempt(lease), lease.cancellation);
@@ -169,42 +177,60 @@ export function createRouter(machine: {
       throw new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
     } finally {
       disarm();
-      if (!handedOver) unlink();
+      if (!handedOver) {
+        unlink();
+        lines.roomMade();
+      }
     }
   }
 
-  /** What may be attempted next, after whatever must be waited for; undefined when nothing is left or nobody wants it any more. */
-  async function nextGrant<E extends Endpoint>(
+  /** What to do next. Whoever comes later must not overtake those in line; whoever has been served badly goes on first. */
+  function nextMove<E extends Endpoint>(plan: Plan<E>): Move<E> {
+    const isNew = !plan.begun;
+    if (isNew) lines.roomMade();
+    const move = plan.next();
+    if (!isNew) lines.roomMade();
+    return move;
+  }
+
+  /** What may be attempted after whatever must be waited for; undefined when nothing is left or nobody wants it any more. */
+  async function waitFor<E extends Endpoint>(
+    first: Move<E>,
     plan: Plan<E>,
-    pool: Pool<E>,
     { deadline, caller = "", queueMaxWaitMs = settings.queue.maxWaitMs }: RunOptions<E>,
     request: Cancellation,
   ): Promise<{ grant: Grant<E>; waited: Waited | undefined } | undefined> {
     const since = clock.now();
     let reason: Waited["reason"] | undefined;
     const granted = (grant: Grant<E>) => ({ grant, waited: reason && { ms: clock.now() - since, reason } });
-    // Whoever comes later must not overtake those in line.
-    let behind = lines.size(pool.model) > 0;
+    let move = first;
     for (;;) {
-      const move = behind ? ({ kind: "queue" } as const) : plan.next();
       if (move.kind === "attempt") return granted(move.grant);
       if (move.kind === "give_up") return undefined;
       reason = move.kind === "queue" ? "queue" : move.reason;
       if (move.kind === "queue") {
         const maxWaitMs = Math.min(queueMaxWaitMs, deadline - clock.now() - minAttemptMs);
-        const where = { pool: pool.model, caller };
+        const where = { line: plan.lineName(), caller };
         const attempt = () => plan.pickNow();
         const grant = (await lines.wait(where, attempt, maxWaitMs, request)) as Grant<E> | undefined; // its own plan's
         if (grant) return granted(grant);
         plan.leaveQueue();
-        behind = false;
       } else {
         await sleep(move.ms, request);
         const grant = move.again && !request.cancelled ? plan.resume(move.again) : undefined;
         if (grant) return granted(grant);
       }
       if (request.cancelled) return undefined;
+      move = plan.next();
     }
+  }
+
+  /** Gives back what was taken for an attempt that nobody wants any more. */
+  function giveBack<E extends Endpoint>({ endpoint, state: endpointState, provider, slot, permit }: Grant<E>): void {
+    const now = clock.now();
+    endpointState.breaker.settle(permit, now, "neutral");
+    provider.ring.released(slot, endpoint.id);
+    state.end(endpointState, provider, now, true);
   }
 
   /** Sleeps; wakes at once when nobody wants the result any more. */
@@ -286,7 +312,6 @@ export function createRouter(machine: {
       if (verdict) describe(record, verdict);
       if (verdict && releaseRequest) trail.breakOff();
       observer.attemptEnded?.(trail, record);
-      lines.roomMade();
       return verdict;
     }
 
@@ -303,7 +328,10 @@ export function createRouter(machine: {
       progressed() {
         endpointState.progressAt = clock.now();
       },
-      settle: (outcome) => void end(outcome),
+      settle(outcome) {
+        end(outcome);
+        lines.roomMade();
+      },
       fail(error) {
         const verdict = end({ ok: false, error }) as Verdict; // a failure always has one
         // Whatever the attempt still holds closes itself, also when it failed by itself.

@@ -18,7 +18,7 @@ interface Waiter<G> {
 const lookAgainMs = 250;
 
 /**
- * Requests that wait for a limit of ours, a line for each pool: first come, first served within one caller, and callers in turn, so
+ * Requests that wait for a limit of ours, a line for each pool and what it has tried: first come, first served within one caller, and callers in turn, so
  * that one with a thousand requests does not keep out one with a single one.
  */
 export class WaitingLines<G> {
@@ -32,59 +32,58 @@ export class WaitingLines<G> {
     this.#bound = bound;
   }
 
-  /** How many wait at a pool. */
-  size(pool: string): number {
-    return this.#lines.get(pool)?.queue.size ?? 0;
-  }
-
   /**
    * Waits in line.
    * @returns what was waited for; undefined when it did not come in time, or the line is full
    */
   async wait(
-    where: { readonly pool: string; readonly caller: string },
+    where: { readonly line: string; readonly caller: string },
     attempt: () => Found<G>,
     maxWaitMs: number,
     cancellation: Cancellation,
   ): Promise<G | undefined> {
-    const { pool, caller } = where;
+    const { line: name, caller } = where;
     if (maxWaitMs <= 0 || cancellation.cancelled) return undefined;
-    let line = this.#lines.get(pool);
+    let line = this.#lines.get(name);
     if (!line) {
       line = { queue: new FairQueue(this.#bound), stopTimer: () => {} };
-      this.#lines.set(pool, line);
+      this.#lines.set(name, line);
     }
     const { promise, resolve } = Promise.withResolvers<G | undefined>();
     const leave = line.queue.push(caller, { attempt, resolve });
     if (!leave) return undefined;
-    const stopTimer = this.#clock.schedule(maxWaitMs, () => resolve(undefined));
-    const unlink = cancellation.onCancel(() => resolve(undefined));
-    this.#move(pool);
+    // Leaves at once: what is granted to one who is gone would never be given back.
+    const giveUp = () => {
+      leave();
+      resolve(undefined);
+    };
+    const stopTimer = this.#clock.schedule(maxWaitMs, giveUp);
+    const unlink = cancellation.onCancel(giveUp);
+    this.#move(name);
     try {
       return await promise;
     } finally {
       stopTimer();
       unlink();
-      leave();
-      if (line.queue.size === 0) this.#drop(pool);
+      if (line.queue.size === 0 && this.#lines.get(name) === line) this.#drop(name);
     }
   }
 
   /** Somebody is done, so there may be room. */
   roomMade(): void {
-    for (const pool of this.#lines.keys()) this.#move(pool);
+    for (const name of this.#lines.keys()) this.#move(name);
   }
 
   /** Serves from the front for as long as there is room; then looks again when there may be. */
-  #move(pool: string): void {
-    const line = this.#lines.get(pool);
+  #move(name: string): void {
+    const line = this.#lines.get(name);
     if (!line) return;
     line.stopTimer();
     for (let head = line.queue.peek(); head; head = line.queue.peek()) {
       const found = head.attempt();
       if (found.grant === undefined) {
         const inMs = Math.min((found.until ?? Number.POSITIVE_INFINITY) - this.#clock.now(), lookAgainMs);
-        line.stopTimer = this.#clock.schedule(Math.max(1, inMs), () => this.#move(pool));
+        line.stopTimer = this.#clock.schedule(Math.max(1, inMs), () => this.#move(name));
         return;
       }
       line.queue.shift();
@@ -92,8 +91,8 @@ export class WaitingLines<G> {
     }
   }
 
-  #drop(pool: string): void {
-    this.#lines.get(pool)?.stopTimer();
-    this.#lines.delete(pool);
+  #drop(name: string): void {
+    this.#lines.get(name)?.stopTimer();
+    this.#lines.delete(name);
   }
 }

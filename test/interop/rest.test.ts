@@ -446,10 +446,7 @@ describe("a caller", () => {
     }
     providers.second.behave({ schedule: [failing] });
     const ask = { text: "x", retryCount: 1 };
-    for (const send of [
-      () => wire.complete(ask, { headers: untold }),
-      () => wire.stream(ask, { headers: untold }),
-    ]) {
+    for (const send of [() => wire.complete(ask, { headers: untold }), () => wire.stream(ask, { headers: untold })]) {
       const error = await send().catch((reason: unknown) => reason);
       if (!(error instanceof WireError)) throw error;
       expect(error.reason).toBe("ALL_PROVIDERS_FAILED");

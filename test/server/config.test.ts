@@ -225,7 +225,11 @@ describe("loading", () => {
   test("takes the README's own example", () => {
     const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
     const [, example = ""] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
-    const { config } = load(example, { TEAM_A_KEY: "sk-test-canary-a", BATCH_KEY: "sk-test-canary-c", OPENAI_KEY: "sk-test-canary-b" });
+    const { config } = load(example, {
+      TEAM_A_KEY: "sk-test-canary-a",
+      BATCH_KEY: "sk-test-canary-c",
+      OPENAI_KEY: "sk-test-canary-b",
+    });
     expect(config?.models.map(({ name }) => name)).toEqual(["think"]);
     expect(config?.providers.map(({ name }) => name)).toEqual(["openai-primary", "local"]);
   });

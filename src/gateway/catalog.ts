@@ -109,13 +109,17 @@ export function createCatalog(content: {
       if (!publicModels.has(id)) directModels.set(id, directModel(id, [makeTarget(provider, model)]));
     }
   }
+  /** Pools of models and lists that only callers name: a rotation that began anew with each request would be none. */
+  const forwardedModels = new Map<string, CatalogModel>();
+  /** By what a caller may use: a pin gets nobody more than that. */
+  const pinnedPools = new WeakMap<object, Map<string, Pool<Target>>>();
   const forwarding = content.providers.filter((provider) => provider.models.length === 0);
   const soleModel = publicModels.size === 1 ? [...publicModels.keys()][0] : undefined;
   const defaultModel = content.defaultModel ?? soleModel;
 
   function find(id: string, caller: Caller): CatalogModel | undefined {
     if (caller.models && !caller.models.has(id)) return undefined;
-    return publicModels.get(id) ?? directModels.get(id) ?? forwarded(id);
+    return publicModels.get(id) ?? directModels.get(id) ?? remembered(forwardedModels, id, () => forwarded(id));
   }
 
   /** Models that are not declared anywhere, but that a provider without a list would take. */
@@ -162,19 +166,52 @@ export function createCatalog(content: {
       const found = find(id, caller) ?? (provider ? servedBy([...pinned, ...fallbacks.flat()], id, caller) : undefined);
       if (!found) throw new FaultError({ kind: "unknown_model", model: id });
       if (pinned.length + fallbacks.length === 0) return found.pool;
-      const { tiers, ruledOut } = namedTiers(id, found, [pinned, ...fallbacks], caller);
-      // Fallbacks without a first choice come after the model's own targets.
-      const own = provider ? [] : found.pool.tiers;
-      return poolOfTiers({
-        model: id,
-        policy: "pinned",
-        strategy: provider ? "weighted" : found.pool.strategy,
-        tiers: distinct([...own, ...tiers]),
-        onContextOverflow: found.pool.onContextOverflow,
-        ruledOut,
-      });
+      const allowed = caller.models ?? everything;
+      const pools = pinnedPools.get(allowed) ?? new Map<string, Pool<Target>>();
+      pinnedPools.set(allowed, pools);
+      const key = JSON.stringify([id, provider, fallbackProviders]);
+      return remembered(pools, key, () => pinnedPool(id, found, { pinned, fallbacks }, caller));
     },
   };
+}
+
+/** Stands for callers who may use every model. */
+const everything = {};
+
+/** As many are remembered; callers may name any number. */
+const maxRemembered = 1000;
+
+/** What is remembered under a key, or is made and remembered now; the oldest are forgotten. */
+function remembered<T>(memory: Map<string, T>, key: string, make: () => T): T;
+function remembered<T>(memory: Map<string, T>, key: string, make: () => T | undefined): T | undefined;
+function remembered<T>(memory: Map<string, T>, key: string, make: () => T | undefined): T | undefined {
+  const known = memory.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  if (made === undefined) return undefined;
+  const [oldest] = memory.keys();
+  if (memory.size >= maxRemembered && oldest !== undefined) memory.delete(oldest);
+  memory.set(key, made);
+  return made;
+}
+
+/** The pool of a caller's own list; fallbacks without a first choice come after the model's own targets. */
+function pinnedPool(
+  id: string,
+  found: CatalogModel,
+  { pinned, fallbacks }: { pinned: readonly ProviderEntry[]; fallbacks: readonly (readonly ProviderEntry[])[] },
+  caller: Caller,
+): Pool<Target> {
+  const { tiers, ruledOut } = namedTiers(id, found, [pinned, ...fallbacks], caller);
+  const own = pinned.length > 0 ? [] : found.pool.tiers;
+  return poolOfTiers({
+    model: id,
+    policy: "pinned",
+    strategy: pinned.length > 0 ? "weighted" : found.pool.strategy,
+    tiers: distinct([...own, ...tiers]),
+    onContextOverflow: found.pool.onContextOverflow,
+    ruledOut,
+  });
 }
 
 /** What the providers that a call names serve, in the order in which it names them; equals of one name share as they are configured. */

@@ -1,4 +1,3 @@
-import { FaultError } from "../chat/fault.ts";
 import type { Target } from "../providers/target.ts";
 import type { Candidate } from "../routing/explain.ts";
 import { costAt, type Machine, type PromptSize } from "./call.ts";
@@ -37,7 +36,6 @@ export function explain(
       ? { model: destination, provider: "", fallbackProviders: [], fieldPrefix }
       : destination;
   const pool = catalog().pool(where, caller);
-  if (pool.size === 0 && pool.ruledOut.length === 0) throw new FaultError({ kind: "unknown_model", model: pool.model });
   const candidates = router.explain(pool, { cost: (target) => costAt(target, size) });
   return { model: pool.model, policy: pool.policy, candidates, ruledOut: pool.ruledOut };
 }

@@ -75,8 +75,8 @@ function fails(hint: string, more: Partial<Meaning> = {}): Meaning {
 }
 
 /** A key is at fault: the next one may do better. */
-function keyFails(faultClass: FaultClass, hint: string): Meaning {
-  return { next: "key", blame: "key", class: faultClass, hint };
+function keyFails(faultClass: FaultClass, hint: string, more: Partial<Meaning> = {}): Meaning {
+  return { next: "key", blame: "key", class: faultClass, hint, ...more };
 }
 
 const stops: Meaning = { next: "stop", blame: "caller", class: "request_refused" };
@@ -159,7 +159,7 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   },
   rate_limited: {
     ...interrupted,
-    meaning: keyFails("rate_limited", "add keys or providers, or raise the rate limit"),
+    meaning: keyFails("rate_limited", "add keys or providers, or raise the rate limit", { repeat: "last" }),
   },
   overloaded: {
     ...interrupted,
@@ -297,12 +297,15 @@ const longestUnavailableMs = 60_000;
 
 /** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
 export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: RouteError): Fault {
-  if (verdict?.next === "stop" || verdict?.class === "request_refused") return faultFrom(cause);
+  const refused = verdict?.class === "request_refused" && verdict.blame === "caller";
+  if (verdict?.next === "stop" || refused) return faultFrom(cause);
   const summary = summaryOf(trail);
   const wait = retryAfterMs !== undefined && { retryAfterMs };
   const { attempts, skips } = trail;
-  const limited = attempts.every(({ outcome }) => isLimit(outcome)) && skips.every(({ reason }) => isLimit(reason));
-  if (limited && attempts.length + skips.length > 0) return { kind: "all_limited", summary, ...wait };
+  // What was left out for want of attempts says nothing, where every attempt was limited.
+  const others = skips.filter(({ reason }) => reason !== "attempt_cap" || attempts.length === 0);
+  const limited = attempts.every(({ outcome }) => isLimit(outcome)) && others.every(({ reason }) => isLimit(reason));
+  if (limited && attempts.length + others.length > 0) return { kind: "all_limited", summary, ...wait };
   if (attempts.length === 0) {
     const soon = retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, longestUnavailableMs) };
     return { kind: "nothing_to_try", summary, ...soon };

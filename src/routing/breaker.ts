@@ -13,6 +13,7 @@ export type CallResult = "success" | "failure" | "neutral";
 /** The right to one call. It belongs to the state that the breaker was in: a late result does not touch another one. */
 export interface Permit {
   readonly generation: number;
+  readonly startedAt: number;
   readonly kind: "normal" | "probe" | "last_resort";
 }
 
@@ -23,7 +24,7 @@ export interface Barred {
 
 /** Each state holds its own data only. */
 type Phase =
-  | { readonly name: "closed"; inFlight: number }
+  | { readonly name: "closed" }
   | { readonly name: "open"; readonly since: number; until: number; readonly slow: boolean }
   | { readonly name: "half_open"; successes: number; probeExpiresAt: number | undefined };
 
@@ -49,7 +50,7 @@ export class Breaker {
   readonly #onChange: (state: BreakerState, until: number | undefined) => void;
   readonly #trip: Trip;
   readonly #demand = new RollingCounts(2, lastResortWindowMs, 500);
-  #phase: Phase = { name: "closed", inFlight: 0 };
+  #phase: Phase = { name: "closed" };
   #generation = 0;
   /** Recent trips: each doubles the open time. */
   #trips = 0;
@@ -114,10 +115,10 @@ export class Breaker {
     const phase = this.#phase;
     if (phase.name === "half_open") {
       phase.probeExpiresAt = now + leaseMs;
-      return { generation: this.#generation, kind: "probe" };
+      return { generation: this.#generation, startedAt: now, kind: "probe" };
     }
-    if (phase.name === "closed") phase.inFlight += 1;
-    return { generation: this.#generation, kind: "normal" };
+    this.#trip.began(now);
+    return { generation: this.#generation, startedAt: now, kind: "normal" };
   }
 
   /**
@@ -133,7 +134,7 @@ export class Breaker {
     const due = now - this.#lastResortAt >= lastResortFloorMs;
     if (!due && this.#rng.next() < refusal) return undefined;
     this.#lastResortAt = now;
-    return { generation: this.#generation, kind: "last_resort" };
+    return { generation: this.#generation, startedAt: now, kind: "last_resort" };
   }
 
   /** Gives a right back with how the call ended; what belongs to an earlier state is dropped. */
@@ -141,7 +142,7 @@ export class Breaker {
     if (result === "success") this.#demand.add(now, accepted);
     if (permit.generation !== this.#generation) return;
     const phase = this.#phase;
-    if (phase.name === "closed") phase.inFlight -= 1;
+    if (phase.name === "closed") this.#trip.ended(permit.startedAt, now);
     if (phase.name === "half_open" && permit.kind === "probe") phase.probeExpiresAt = undefined;
     if (result === "success") this.#succeeded(now);
     else if (result === "failure") this.#failed(now, slow);
@@ -189,7 +190,7 @@ export class Breaker {
       case "closed":
         this.#forgetTrips(now);
         this.#trip.failure(now, slow);
-        if (this.#settings.enabled && this.#trip.tripped(now, phase.inFlight)) this.#open(now, this.#trip.slow(now));
+        if (this.#settings.enabled && this.#trip.tripped(now)) this.#open(now, this.#trip.slow(now));
         break;
       case "half_open":
         this.#open(now, slow);
@@ -225,7 +226,7 @@ export class Breaker {
   #close(now: number): void {
     this.#generation += 1;
     this.#trip.reset();
-    this.#phase = { name: "closed", inFlight: 0 };
+    this.#phase = { name: "closed" };
     this.#closedAt = now;
     this.#cleanSince = now;
     this.#onChange("closed", undefined);

@@ -68,7 +68,7 @@ export interface Pool<E extends Endpoint> {
   readonly strategy: PoolStrategy;
   /** Lower priority number first. */
   readonly tiers: readonly Tier<E>[];
-  /** All endpoints of all tiers. */
+  /** How many endpoints of all tiers are switched on. */
   readonly size: number;
   /** Where a prompt that is too long for an endpoint may go. */
   readonly onContextOverflow: "larger" | "next" | "stop";

@@ -23,6 +23,9 @@ const growth = {
   refused: { baseMs: 15 * 60_000, maxMs: 24 * 3_600_000, headStartMs: 60_000 },
 } as const;
 
+/** A provider that says that a spent key may be used again sooner than this has said nothing. */
+const leastQuotaRestMs = 1000;
+
 /** Two keys limited within so long on one endpoint mean that the account is limited. */
 const accountLimitMs = 1000;
 /** In a crisis one pick in so many takes its turn without preference, so that keys return. */
@@ -77,8 +80,8 @@ export class KeyRing {
   #cursor: number;
   #crisisPicks = 0;
   #lastUsed: Slot | undefined;
-  /** The last limit on each endpoint, and until when the account as a whole is limited there. */
-  readonly #limits = new Map<string, { slot: Slot; at: number; until: number; accountUntil: number }>();
+  /** The last limit on each endpoint. */
+  readonly #limits = new Map<string, { readonly slot: Slot; readonly at: number; readonly until: number }>();
 
   constructor(keys: readonly Key[], rng: Rng) {
     this.#rng = rng;
@@ -109,7 +112,6 @@ export class KeyRing {
    * @param tried keys that this request has used already
    */
   pick(now: number, endpoint: string, tried?: ReadonlySet<KeySlot>): KeySlot | undefined {
-    if (now < this.#accountUntil(endpoint)) return undefined;
     const count = this.#slots.length;
     let chosen: Slot | undefined;
     let unusable = 0;
@@ -133,8 +135,6 @@ export class KeyRing {
 
   /** Why `pick` would give nothing now; undefined: it would give a key. */
   blocked(now: number, endpoint: string): NoKey | undefined {
-    const account = this.#accountUntil(endpoint);
-    if (now < account) return { reason: "rate_limited", until: account, detail: "the account is limited" };
     let soonest = Number.POSITIVE_INFINITY;
     const held = { rate_limited: 0, quota_exhausted: 0, key_refused: 0 };
     for (const slot of this.#slots) {
@@ -187,7 +187,8 @@ export class KeyRing {
   /** Its balance or quota is spent. */
   exhausted(given: KeySlot, startedAt: number, now: number, retryAfterMs?: number): void {
     const slot = given as Slot;
-    slot.quota = grown(slot.quota, growth.quota, startedAt, now, retryAfterMs);
+    const stated = retryAfterMs !== undefined && retryAfterMs >= leastQuotaRestMs ? retryAfterMs : undefined;
+    slot.quota = grown(slot.quota, growth.quota, startedAt, now, stated);
     slot.doubtful = true;
   }
 
@@ -198,10 +199,12 @@ export class KeyRing {
     slot.doubtful = true;
   }
 
-  /** The call ended and said nothing about the key: whoever went first has not found out, so another may. */
-  released(given: KeySlot, endpoint: string): void {
+  /** The call ended and said nothing about the key: if it was the one that went first, it has not found out, and another may. */
+  released(given: KeySlot, endpoint: string, startedAt: number): void {
     const slot = given as Slot;
-    for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) if (hold) hold.trialAt = undefined;
+    for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) {
+      if (hold?.trialAt !== undefined && startedAt >= hold.trialAt) hold.trialAt = undefined;
+    }
   }
 
   /** A key that is not refused, out of turn: for what does not count as use. */
@@ -231,24 +234,25 @@ export class KeyRing {
   #take(slot: Slot, now: number, endpoint: string): Slot {
     this.#cursor = (this.#slots.indexOf(slot) + 1) % this.#slots.length;
     this.#lastUsed = slot;
-    for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) if (hold) hold.trialAt = now;
+    const rate = slot.rates.size > 0 ? slot.rates.get(endpoint) : undefined;
+    // A limit is over a second after the first has gone; a refused or spent key is tried by one at a time until one was served.
+    if (rate) rate.trialAt ??= now;
+    if (slot.refused) slot.refused.trialAt = now;
+    if (slot.quota) slot.quota.trialAt = now;
     return slot;
   }
 
-  #accountUntil(endpoint: string): number {
-    return this.#limits.get(endpoint)?.accountUntil ?? Number.NEGATIVE_INFINITY;
-  }
-
+  /** When the account is limited, all of its keys rest for as long as the longer of the two. */
   #noticeAccountLimit(slot: Slot, endpoint: string, now: number, until: number): void {
     const last = this.#limits.get(endpoint);
-    const another = last && last.slot !== slot && now - last.at <= accountLimitMs;
-    const accountUntil = another ? Math.max(last.until, until) : Number.NEGATIVE_INFINITY;
-    this.#limits.set(endpoint, {
-      slot,
-      at: now,
-      until,
-      accountUntil: Math.max(accountUntil, this.#accountUntil(endpoint)),
-    });
+    this.#limits.set(endpoint, { slot, at: now, until });
+    if (!last || last.slot === slot || now - last.at > accountLimitMs) return;
+    const longer = Math.max(last.until, until);
+    for (const { rates } of this.#slots) {
+      const hold = rates.get(endpoint);
+      if (hold) hold.until = Math.max(hold.until, longer);
+      else rates.set(endpoint, { since: now, until: longer, times: 0, trialAt: undefined });
+    }
   }
 }
 
@@ -265,16 +269,12 @@ function slotsOf(keys: readonly Key[]): Slot[] {
 /** From when on a key may be used for an endpoint; the past when it may be used now. */
 function usableAt({ refused, quota, rates }: Slot, endpoint: string): number {
   const rate = rates.size > 0 ? rates.get(endpoint) : undefined;
-  return Math.max(
-    heldUntil(refused, growth.refused.headStartMs),
-    heldUntil(quota, growth.quota.headStartMs),
-    heldUntil(rate, growth.rate.headStartMs),
-  );
+  return Math.max(heldUntil(refused, growth.refused), heldUntil(quota, growth.quota), heldUntil(rate, growth.rate));
 }
 
-function heldUntil(hold: Hold | undefined, headStartMs: number): number {
+function heldUntil(hold: Hold | undefined, { headStartMs }: { readonly headStartMs: number }): number {
   if (!hold) return Number.NEGATIVE_INFINITY;
-  return hold.trialAt === undefined ? hold.until : hold.trialAt + headStartMs;
+  return hold.trialAt === undefined ? hold.until : Math.max(hold.until, hold.trialAt + headStartMs);
 }
 
 function grown(

@@ -10,9 +10,9 @@ export class PeakEwma {
   #value: number | undefined;
   #at = 0;
 
-  /** Undefined: nothing is known. */
-  get value(): number | undefined {
-    return this.#value;
+  /** It fades while nothing is heard: an endpoint that was slow once is tried again. Undefined: nothing is known. */
+  at(now: number): number | undefined {
+    return this.#value === undefined ? undefined : this.#value * Math.exp(-(now - this.#at) / decayMs);
   }
 
   observe(now: number, ms: number): void {

@@ -1,3 +1,4 @@
+import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import type { Endpoint, Pool, Tier } from "./endpoint.ts";
 import type { EngineState } from "./state.ts";
@@ -11,6 +12,7 @@ import type { Gauges, Picker } from "./strategy/picker.ts";
  */
 export function createPickers(
   state: EngineState,
+  clock: Clock,
   rng: Rng,
 ): <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => Picker<E> {
   const pickers = new WeakMap<object, Picker<never>>();
@@ -19,7 +21,8 @@ export function createPickers(
     inFlight: (endpoint) => state.endpoint(endpoint).usage.inFlight,
     latencyMs(endpoint) {
       const { stream, unary } = state.endpoint(endpoint).latency;
-      return stream.value ?? unary.value;
+      const now = clock.now();
+      return stream.at(now) ?? unary.at(now);
     },
   };
   return <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => {

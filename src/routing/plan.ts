@@ -22,13 +22,22 @@ export interface Grant<E extends Endpoint> {
   readonly tier: number;
 }
 
+/** A line to wait in. */
+export interface Line<E extends Endpoint> {
+  /** Those in one line wait for the same, so that the first of them does not hold up others who could be served. */
+  readonly name: string;
+  /** Whether there are other ways, so that it is not worth a long wait. */
+  readonly brief: boolean;
+  take(): Found<Grant<E>>;
+}
+
 /** What to do next. */
 export type Move<E extends Endpoint> =
   | { readonly kind: "attempt"; readonly grant: Grant<E> }
   /** Wait and see; with an endpoint: then ask it again. */
   | { readonly kind: "wait"; readonly ms: number; readonly reason: WaitReason; readonly again?: E }
-  /** Every candidate is at a limit of ours. */
-  | { readonly kind: "queue" }
+  /** What could serve is at a limit of ours: wait in a line for it. */
+  | ({ readonly kind: "queue" } & Line<E>)
   | { readonly kind: "give_up" };
 
 /** What binds one request. */
@@ -64,6 +73,16 @@ interface Tried<E extends Endpoint> {
   /** What was repeated exactly already, by its class. */
   readonly repeated: Set<string>;
   verdict: Verdict | undefined;
+  /** When that was, monotonic ms: what a provider asks for counts from then. */
+  failedAt: number;
+}
+
+/** A wait that may bring something. */
+interface Way<E extends Endpoint> {
+  /** Monotonic ms. */
+  readonly at: number;
+  readonly reason: WaitReason;
+  readonly again?: Tried<E>;
 }
 
 /** A Retry-After that is longer than this is not waited for while a worse tier is free. */
@@ -86,6 +105,7 @@ export class Plan<E extends Endpoint> {
   /** Attempts that count against the cap. */
   #counted = 0;
   #authRotations = 0;
+  /** Waited because providers asked for it. */
   #waitedMs = 0;
   #patienceUsed = false;
   #queueLeft = false;
@@ -123,19 +143,22 @@ export class Plan<E extends Endpoint> {
     const again = last && this.#again(last, now);
     if (again) return again;
     if (this.#counted >= this.#maxAttempts) return this.#giveUp("attempt_cap");
-    return this.#onward(last, now) ?? this.#whatIsLeft(now);
+    return this.#onward(last, now) ?? this.#whatIsLeft(last, now);
   }
 
-  /** After a wait: the endpoint that was waited for, if it can be asked now. */
-  resume(endpoint: E): Grant<E> | undefined {
+  /** After a wait: what was waited for, if it can be had now or in a line; else whatever is next. */
+  resume(endpoint: E): Move<E> {
     const tried = this.#tried.get(endpoint.id);
-    return tried && this.#grant(endpoint, tried.tier, this.#engine.clock.now(), true);
-  }
-
-  /** From the queue: whatever can be asked now, or when something can. */
-  pickNow(): Found<Grant<E>> {
-    const move = this.#onward(undefined, this.#engine.clock.now());
-    return move?.kind === "attempt" ? { grant: move.grant } : { until: soonestOf(this.#queueable()) };
+    if (!tried) return this.next();
+    const { retries } = this.#engine.state.endpoint(endpoint);
+    const repeat = () => {
+      const now = this.#engine.clock.now();
+      // A wait that was in vain costs nothing; what counts is the repeat.
+      const grant = retries.allows(now) ? this.#grant(endpoint, tried.tier, now, true) : undefined;
+      if (grant) retries.tryRepeat(now);
+      return grant;
+    };
+    return moveOf(repeat()) ?? this.#lineAt(endpoint, repeat) ?? this.next();
   }
 
   /** The queue has had its chance. */
@@ -160,17 +183,6 @@ export class Plan<E extends Endpoint> {
     return this.#tried.size > 0;
   }
 
-  /**
-   * The line to wait in: those in one line wait for the same endpoints, so that the first of them does not hold up others who could
-   * be served.
-   */
-  lineName(): string {
-    const tried = [...this.#tried.keys()].sort().join(",");
-    const named =
-      this.#pool.policy === "pinned" ? this.#pool.tiers.flatMap(({ members }) => members.map(({ id }) => id)) : [];
-    return [this.#pool.model, ...named, tried].join(" ");
-  }
-
   /** Whether the cap was what ended it although there was more to try. */
   get capped(): boolean {
     return this.#counted >= this.#maxAttempts;
@@ -181,6 +193,7 @@ export class Plan<E extends Endpoint> {
     const tried = this.#tried.get(endpoint.id);
     if (!tried) return;
     tried.verdict = verdict;
+    tried.failedAt = this.#engine.clock.now();
     this.#last = tried;
     if (verdict.next === "larger") this.#outgrown = Math.max(this.#outgrown ?? 0, endpoint.contextWindow ?? 0);
   }
@@ -204,13 +217,21 @@ export class Plan<E extends Endpoint> {
     const { verdict, endpoint, tier } = last;
     if (verdict?.next === "same" && !last.repeated.has(verdict.class)) {
       last.repeated.add(verdict.class);
-      return moveOf(this.#grant(endpoint, tier, now, false, last.slot));
+      const { slot } = last;
+      const repeat = () => this.#grant(endpoint, tier, this.#engine.clock.now(), false, slot);
+      return moveOf(repeat()) ?? this.#lineAt(endpoint, repeat);
     }
+    return moveOf(this.#rotate(last, now));
+  }
+
+  /** Another key of the endpoint. */
+  #rotate(last: Tried<E>, now: number): Grant<E> | undefined {
+    const { verdict, endpoint, tier } = last;
     if (verdict?.next !== "key" || !this.#mayRotate(last, verdict, now)) return undefined;
     const grant = this.#grant(endpoint, tier, now, false);
     if (grant && verdict.class === "rate_limited") last.rotations += 1;
     else if (grant) this.#authRotations += 1;
-    return moveOf(grant);
+    return grant;
   }
 
   #mayRotate(last: Tried<E>, { class: why }: Verdict, now: number): boolean {
@@ -295,7 +316,7 @@ export class Plan<E extends Endpoint> {
     if (untried === 0 || untried > spare) return undefined;
     const { state } = this.#engine;
     const closed = !state.barred(last.endpoint, now, this.#sole);
-    if (!closed || !state.endpoint(last.endpoint).retries.tryRepeat(now)) return undefined;
+    if (!closed || !state.endpoint(last.endpoint).retries.allows(now)) return undefined;
     last.returns += 1;
     const reason = last.verdict?.retryAfterMs === undefined ? "backoff" : "retry_after";
     return { kind: "wait", ms, reason, again: last.endpoint };
@@ -305,7 +326,8 @@ export class Plan<E extends Endpoint> {
     const { rng, settings, state } = this.#engine;
     if (verdict?.class === "rate_limited") {
       const until = state.hindrance(endpoint, now)?.until;
-      return until !== undefined && until - now <= settings.patienceMs ? until - now : undefined;
+      if (until === undefined || until - now > settings.patienceMs) return undefined;
+      return afterRetryAfter(rng, until - now);
     }
     if (verdict?.repeat !== "soon") return undefined;
     const { retryAfterMs } = verdict;
@@ -314,11 +336,42 @@ export class Plan<E extends Endpoint> {
   }
 
   /** Nothing can be asked at once: what waiting brings, and whatever else is better than giving up. */
-  #whatIsLeft(now: number): Move<E> {
-    if (!this.#queueLeft && this.#queueable().length > 0) return { kind: "queue" };
-    const lastResort = this.#lastResort(now);
-    if (lastResort) return { kind: "attempt", grant: lastResort };
-    return this.#return(now) ?? this.#giveUp(undefined);
+  #whatIsLeft(last: Tried<E> | undefined, now: number): Move<E> {
+    if (!this.#queueLeft && this.#queueable().length > 0) return { kind: "queue", ...this.#line() };
+    const rotate = last && (() => this.#rotate(last, this.#engine.clock.now()));
+    const line = rotate && last.verdict?.next === "key" ? this.#lineAt(last.endpoint, rotate) : undefined;
+    return line ?? moveOf(this.#lastResort(now)) ?? this.#return(now) ?? this.#giveUp(undefined);
+  }
+
+  /** The line for whatever has not been asked. */
+  #line(): Line<E> {
+    const tried = [...this.#tried.keys()].sort();
+    const named =
+      this.#pool.policy === "pinned" ? this.#pool.tiers.flatMap(({ members }) => members.map(({ id }) => id)) : [];
+    return {
+      name: ["for", ...named, "but", ...tried].join(" "),
+      brief: this.begun,
+      take: () => {
+        const move = this.#onward(undefined, this.#engine.clock.now());
+        return move?.kind === "attempt" ? { grant: move.grant } : { until: soonestOf(this.#queueable()) };
+      },
+    };
+  }
+
+  /** The line for one endpoint that is full; undefined when it is not, or when waiting in line has been in vain. */
+  #lineAt(endpoint: E, take: () => Grant<E> | undefined): Move<E> | undefined {
+    const { state, clock } = this.#engine;
+    if (this.#queueLeft || state.fullness(endpoint, clock.now())?.wait !== "queue") return undefined;
+    return {
+      kind: "queue",
+      name: `at ${endpoint.id}`,
+      brief: false,
+      take: () => {
+        const until = state.fullness(endpoint, clock.now())?.until;
+        const grant = until === undefined ? take() : undefined;
+        return grant ? { grant } : { until };
+      },
+    };
   }
 
   #queueable(): Hindrance[] {
@@ -338,40 +391,49 @@ export class Plan<E extends Endpoint> {
 
   /** The endpoint that can be asked (again) soonest, if that is soon enough. */
   #return(now: number): Move<E> | undefined {
-    const { settings, rng, state } = this.#engine;
-    let best: { readonly at: number; readonly reason: WaitReason; readonly again?: Tried<E> } | undefined;
-    for (const tried of this.#tried.values()) {
-      const { verdict, endpoint, returns } = tried;
-      const mayRepeat = verdict?.class === "rate_limited" || (verdict?.repeat ?? "never") !== "never";
-      if (!verdict || !mayRepeat || state.barred(endpoint, now, this.#sole)) continue;
-      const hindrance = state.hindrance(endpoint, now);
-      if (hindrance && hindrance.until === undefined) continue;
-      const stated = Math.max(verdict.retryAfterMs ?? 0, (hindrance?.until ?? now) - now);
-      const ms = Math.max(
-        stated > 0 ? afterRetryAfter(rng, stated) : 0,
-        verdict.class === "rate_limited" ? 0 : fullJitter(rng, returns, settings.backoff),
-      );
-      if (!best || now + ms < best.at)
-        best = { at: now + ms, reason: stated > 0 ? "retry_after" : "backoff", again: tried };
-    }
-    for (const { until, wait } of this.#hindered) {
-      if (wait !== "retry_after" || until === undefined) continue;
-      const at = now + afterRetryAfter(rng, until - now);
-      if (!best || at < best.at) best = { at, reason: "retry_after" };
-    }
+    const ways = [...this.#tried.values()].flatMap((tried) => this.#wayBack(tried, now) ?? []);
+    // One that was silent only when nothing else is left: it has cost the most.
+    const quick = ways.filter(({ again }) => !again?.verdict?.slow);
+    const best = soonestWay([...(quick.length > 0 ? quick : ways), ...this.#waysOn(now)]);
     if (!best) return undefined;
-    const { at, reason, again } = best;
-    const ms = Math.max(1, at - now);
-    const patient = this.#waitedMs + ms <= settings.lastPatienceMs + soonMs;
-    if (!patient || at + minAttemptMs > this.#bounds.deadline) return undefined;
-    if (!again) {
-      this.#waitedMs += ms;
-      return { kind: "wait", ms, reason };
-    }
-    if (!state.endpoint(again.endpoint).retries.tryRepeat(now)) return undefined;
+    const { reason, again } = best;
+    const ms = Math.max(1, best.at - now);
+    if (best.at + minAttemptMs > this.#bounds.deadline || !this.#hasPatience(reason, ms)) return undefined;
+    if (!again) return { kind: "wait", ms, reason };
     again.returns += 1;
-    this.#waitedMs += ms;
     return { kind: "wait", ms, reason, again: again.endpoint };
+  }
+
+  /** When an endpoint that has failed may be asked again; undefined: not in this request. */
+  #wayBack(tried: Tried<E>, now: number): Way<E> | undefined {
+    const { settings, rng, state } = this.#engine;
+    const { verdict, endpoint, returns, failedAt } = tried;
+    if ((verdict?.repeat ?? "never") === "never" || state.barred(endpoint, now, this.#sole)) return undefined;
+    if (!state.endpoint(endpoint).retries.allows(now)) return undefined;
+    const hindrance = state.hindrance(endpoint, now);
+    const backoff = fullJitter(rng, returns, settings.backoff);
+    const full = hindrance?.wait === "queue";
+    if (hindrance && (full ? this.#queueLeft : hindrance.until === undefined)) return undefined;
+    const free = full ? now : (hindrance?.until ?? now);
+    const stated = Math.max(failedAt + (verdict?.retryAfterMs ?? 0), free) - now;
+    const asked = stated > 0 ? afterRetryAfter(rng, stated) : 0;
+    return { at: now + Math.max(asked, backoff), reason: asked > backoff ? "retry_after" : "backoff", again: tried };
+  }
+
+  /** When endpoints that have not been asked may be: those whose provider has asked to be left alone. */
+  #waysOn(now: number): Way<E>[] {
+    return this.#hindered.flatMap(({ until, wait }) =>
+      wait === "retry_after" && until !== undefined
+        ? [{ at: now + afterRetryAfter(this.#engine.rng, until - now), reason: "retry_after" as const }]
+        : [],
+    );
+  }
+
+  /** Whether a request may wait for so long for that reason; it then has. */
+  #hasPatience(reason: WaitReason, ms: number): boolean {
+    if (reason !== "retry_after") return true;
+    this.#waitedMs += ms;
+    return this.#waitedMs <= this.#engine.settings.lastPatienceMs + soonMs;
   }
 
   #giveUp(reason: "deadline" | "attempt_cap" | undefined): Move<E> {
@@ -388,7 +450,8 @@ export class Plan<E extends Endpoint> {
 
   #grant(member: E, tier: number, now: number, counts: boolean, slot?: KeySlot): Grant<E> | undefined {
     const { state } = this.#engine;
-    const hindrance = slot ? undefined : state.hindrance(member, now);
+    if (state.inFlight >= this.#engine.settings.inFlight.process) return undefined;
+    const hindrance = slot ? state.fullness(member, now) : state.hindrance(member, now);
     if (hindrance || state.barred(member, now, this.#sole)) return undefined;
     return this.#take(member, tier, now, counts, slot);
   }
@@ -430,6 +493,7 @@ export class Plan<E extends Endpoint> {
       returns: 0,
       repeated: new Set(),
       verdict: undefined,
+      failedAt: now,
     };
     tried.slots.add(slot);
     tried.slot = slot;
@@ -477,6 +541,10 @@ export class Plan<E extends Endpoint> {
 
 function moveOf<E extends Endpoint>(grant: Grant<E> | undefined): Move<E> | undefined {
   return grant && { kind: "attempt", grant };
+}
+
+function soonestWay<E extends Endpoint>(ways: readonly Way<E>[]): Way<E> | undefined {
+  return ways.reduce<Way<E> | undefined>((best, way) => (best && best.at <= way.at ? best : way), undefined);
 }
 
 function soonestOf(hindrances: readonly Hindrance[]): number | undefined {

@@ -33,5 +33,6 @@ export function createPool<E extends Endpoint>({
 export function poolOfTiers<E extends Endpoint>(
   parts: Omit<Pool<E>, "size"> & { readonly tiers: readonly Tier<E>[] },
 ): Pool<E> {
-  return { ...parts, size: parts.tiers.reduce((sum, { members }) => sum + members.length, 0) };
+  const on = parts.tiers.flatMap(({ members }) => members.filter(({ enabled }) => enabled));
+  return { ...parts, size: on.length };
 }

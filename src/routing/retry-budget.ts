@@ -36,10 +36,15 @@ export class RetryBudget {
     this.#counts.add(now, requests);
   }
 
+  /** Whether one repeat would be granted now. */
+  allows(now: number): boolean {
+    const allowance = this.#ratio * this.#counts.total(now, requests) + this.#reserve;
+    return this.#counts.total(now, repeats) + 1 <= allowance;
+  }
+
   /** Asks for one repeat. @returns whether it is granted; it then counts */
   tryRepeat(now: number): boolean {
-    const allowance = this.#ratio * this.#counts.total(now, requests) + this.#reserve;
-    if (this.#counts.total(now, repeats) + 1 > allowance) return false;
+    if (!this.allows(now)) return false;
     this.#counts.add(now, repeats);
     return true;
   }

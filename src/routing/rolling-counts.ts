@@ -24,8 +24,15 @@ export class RollingCounts {
   }
 
   add(now: number, counter: number, amount = 1): void {
+    this.addAt(now, now, counter, amount);
+  }
+
+  /** Adds to what was counted at an earlier time; nothing, when that has left the window. */
+  addAt(time: number, now: number, counter: number, amount: number): void {
     this.#advance(now);
-    const slot = this.#offset(this.#latest) + counter;
+    const bucket = Math.floor(time / this.#bucketMs);
+    if (bucket <= this.#latest - this.#buckets) return;
+    const slot = this.#offset(bucket) + counter;
     this.#counts[slot] = (this.#counts[slot] ?? 0) + amount;
     this.#totals[counter] = (this.#totals[counter] ?? 0) + amount;
   }

@@ -122,7 +122,7 @@ export function createRouter(machine: {
   const state = new EngineState(clock, rng, settings, (endpoint, breaker, untilTimeMs) =>
     observer.breakerChanged?.(endpoint, breaker, untilTimeMs),
   );
-  const pickerOf = createPickers(state, rng);
+  const pickerOf = createPickers(state, clock, rng);
   const engine: Engine = { clock, rng, settings, state, pickerOf };
   const lines = new WaitingLines<Grant<Endpoint>>(clock, settings.queue.bound);
 
@@ -135,6 +135,7 @@ export function createRouter(machine: {
     const trail = createTrail(pool.model, pool.policy, options.traceId);
     const { deadline, maxAttempts, request: wishes = {} } = options;
     const { source: request, unlink } = linkedCancellation(options.cancellation);
+    if (deadline <= clock.now()) request.cancel(new DeadlineExceeded());
     const disarm = clock.schedule(deadline - clock.now(), () => request.cancel(new DeadlineExceeded()));
     const plan = new Plan<E>(engine, pool, { maxAttempts, deadline, mode, request: wishes }, trail, (skip) =>
       observer.skipped?.(trail, skip),
@@ -148,7 +149,7 @@ export function createRouter(machine: {
         const next =
           move.kind === "attempt"
             ? { grant: move.grant, waited: undefined }
-            : await waitFor(move, plan, options, request);
+            : await waitFor(move, pool, plan, options, request);
         if (!next) break;
         if (request.cancelled) {
           giveBack(next.grant);
@@ -196,6 +197,7 @@ export function createRouter(machine: {
   /** What may be attempted after whatever must be waited for; undefined when nothing is left or nobody wants it any more. */
   async function waitFor<E extends Endpoint>(
     first: Move<E>,
+    { model }: Pool<E>,
     plan: Plan<E>,
     { deadline, caller = "", queueMaxWaitMs = settings.queue.maxWaitMs }: RunOptions<E>,
     request: Cancellation,
@@ -203,24 +205,24 @@ export function createRouter(machine: {
     const since = clock.now();
     let reason: Waited["reason"] | undefined;
     const granted = (grant: Grant<E>) => ({ grant, waited: reason && { ms: clock.now() - since, reason } });
-    let move = first;
-    for (;;) {
+    for (let move = first; ; ) {
       if (move.kind === "attempt") return granted(move.grant);
       if (move.kind === "give_up") return undefined;
-      reason = move.kind === "queue" ? "queue" : move.reason;
-      if (move.kind === "queue") {
-        const maxWaitMs = Math.min(queueMaxWaitMs, deadline - clock.now() - minAttemptMs);
-        const where = { line: plan.lineName(), caller };
-        const attempt = () => plan.pickNow();
-        const grant = (await lines.wait(where, attempt, maxWaitMs, request)) as Grant<E> | undefined; // its own plan's
-        if (grant) return granted(grant);
-        plan.leaveQueue();
-      } else {
+      if (move.kind === "wait") {
+        reason = move.reason;
         await sleep(move.ms, request);
-        const grant = move.again && !request.cancelled ? plan.resume(move.again) : undefined;
-        if (grant) return granted(grant);
+        if (request.cancelled) return undefined;
+        move = move.again ? plan.resume(move.again) : plan.next();
+        continue;
       }
+      reason ??= "queue";
+      const patience = move.brief ? Math.min(queueMaxWaitMs, settings.queue.maxWaitMs) : queueMaxWaitMs;
+      const maxWaitMs = Math.min(patience, deadline - clock.now() - minAttemptMs);
+      const where = { pool: model, line: move.name, caller };
+      const grant = (await lines.wait(where, move.take, maxWaitMs, request)) as Grant<E> | undefined; // its own plan's
+      if (grant) return granted(grant);
       if (request.cancelled) return undefined;
+      plan.leaveQueue();
       move = plan.next();
     }
   }
@@ -229,7 +231,7 @@ export function createRouter(machine: {
   function giveBack<E extends Endpoint>({ endpoint, state: endpointState, provider, slot, permit }: Grant<E>): void {
     const now = clock.now();
     endpointState.breaker.settle(permit, now, "neutral");
-    provider.ring.released(slot, endpoint.id);
+    provider.ring.released(slot, endpoint.id, permit.startedAt);
     state.end(endpointState, provider, now, true);
   }
 
@@ -277,7 +279,7 @@ export function createRouter(machine: {
     /** The call is good: for a stream when it has begun, for a unary one when it is whole. */
     function succeeded(now: number): void {
       endpointState.breaker.settle(permit, now, "success");
-      endpointState.served();
+      endpointState.served(startedAt);
       provider.ring.succeeded(slot, endpoint.id, startedAt);
       if (limitResetMs !== undefined) provider.ring.coolUntil(slot, endpoint.id, now, now + limitResetMs);
       endpointState.latency[mode === "open" ? "stream" : "unary"].observe(now, now - startedAt);
@@ -292,7 +294,7 @@ export function createRouter(machine: {
       if (verdict.class === "rate_limited") ring.rateLimited(slot, endpoint.id, startedAt, now, verdict.retryAfterMs);
       else if (verdict.class === "quota_exhausted") ring.exhausted(slot, startedAt, now, verdict.retryAfterMs);
       else if (verdict.class === "key_refused") ring.refused(slot, startedAt, now);
-      else ring.released(slot, endpoint.id);
+      else ring.released(slot, endpoint.id, startedAt);
     }
 
     function end(outcome: Outcome): Verdict | undefined {
@@ -409,6 +411,8 @@ function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): 
   if (!last) return { error: undefined, verdict: undefined };
   if (last.verdict.next === "stop") return last;
   const rank = ({ verdict }: { verdict: Verdict }) => {
+    // What was refused because of us says nothing about the request.
+    if (verdict.class === "request_refused" && verdict.blame !== "caller") return usefulness.length;
     const position = usefulness.indexOf(verdict.class);
     return position < 0 ? usefulness.length : position;
   };

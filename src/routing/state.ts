@@ -30,6 +30,8 @@ export interface Hindrance {
 /** An endpoint that is out although its breaker is not asked. */
 interface Off {
   readonly reason: "model_off" | "unhealthy";
+  /** When it began: what began earlier and served says nothing about it. */
+  readonly since: number;
   until: number;
   readonly times: number;
 }
@@ -107,19 +109,19 @@ export class EndpointState {
 
   /** The provider refused this model. */
   modelRefused(now: number): void {
-    this.#off = { reason: "model_off", until: now + modelOffMs, times: 1 };
+    this.#off = { reason: "model_off", since: now, until: now + modelOffMs, times: 1 };
   }
 
   /** There is no such API at its base URL. */
   misconfigured(now: number): void {
     const times = this.#off?.reason === "unhealthy" ? this.#off.times : 0;
     const ms = Math.min(unhealthyMs.first * 2 ** times, unhealthyMs.longest);
-    this.#off = { reason: "unhealthy", until: now + ms, times: times + 1 };
+    this.#off = { reason: "unhealthy", since: now, until: now + ms, times: times + 1 };
   }
 
-  /** It served. */
-  served(): void {
-    this.#off = undefined;
+  /** A call that began then has been served. */
+  served(startedAt: number): void {
+    if (this.#off && startedAt >= this.#off.since) this.#off = undefined;
   }
 
   /** A free check succeeded: its base URL is right, and probes may begin. */
@@ -205,14 +207,9 @@ export class EngineState {
     if (manual && manual !== "forced_closed") return { reason: manual };
     const off = state.off(now);
     if (off) return off;
-    const provider = this.provider(endpoint);
-    const { inFlight } = this.#settings;
-    if (full(state.usage) || full(provider.usage)) return { reason: "concurrency", wait: "queue" };
-    if (state.usage.inFlight >= inFlight.endpoint && state.usage.maxConcurrent === undefined)
-      return { reason: "overflow" };
-    const until = Math.max(state.usage.bucket?.availableAt(now) ?? now, provider.usage.bucket?.availableAt(now) ?? now);
-    if (until > now) return { reason: "rate_limited", until, wait: "queue" };
-    const blocked = provider.ring.blocked(now, endpoint.id);
+    const fullness = this.fullness(endpoint, now);
+    if (fullness) return fullness;
+    const blocked = this.provider(endpoint).ring.blocked(now, endpoint.id);
     if (!blocked) return undefined;
     const { reason } = blocked;
     return {
@@ -221,6 +218,18 @@ export class EngineState {
       wait: "retry_after",
       detail: blocked.detail,
     };
+  }
+
+  /** The limits of ours that keep an endpoint from being used now. */
+  fullness(endpoint: Endpoint, now: number): Hindrance | undefined {
+    const { usage } = this.endpoint(endpoint);
+    const { usage: ofProvider } = this.provider(endpoint);
+    if (full(usage) || full(ofProvider)) return { reason: "concurrency", wait: "queue" };
+    if (usage.inFlight >= this.#settings.inFlight.endpoint && usage.maxConcurrent === undefined) {
+      return { reason: "overflow" };
+    }
+    const until = Math.max(usage.bucket?.availableAt(now) ?? now, ofProvider.bucket?.availableAt(now) ?? now);
+    return until > now ? { reason: "rate_limited", until, wait: "queue" } : undefined;
   }
 
   /** Why its breaker keeps calls out now. */

@@ -7,13 +7,15 @@ const runForgottenMs = 60_000;
 const success = 0;
 const failure = 1;
 const slowFailure = 2;
+const inFlight = 3;
 
 /**
  * When a breaker opens: failures are half of all calls of the last ten seconds or more, or five in a row while there are too few
  * calls for a rate.
  *
  * Calls in flight count as calls that have not failed: the successes of long answers come in much later than quick failures, and
- * a rate over ended calls alone would open at one failure in five.
+ * a rate over ended calls alone would open at one failure in five. Only those that began within the window, though: an endpoint that
+ * is silent for a minute before each failure has six times as many calls in flight as the window has failures.
  */
 export class Trip {
   readonly #settings: BreakerSettings;
@@ -24,7 +26,16 @@ export class Trip {
 
   constructor(settings: BreakerSettings) {
     this.#settings = settings;
-    this.#counts = new RollingCounts(3, settings.windowMs, settings.windowMs / 100);
+    this.#counts = new RollingCounts(4, settings.windowMs, settings.windowMs / 100);
+  }
+
+  began(now: number): void {
+    this.#counts.add(now, inFlight);
+  }
+
+  /** A call is no longer in flight, whatever came of it. */
+  ended(startedAt: number, now: number): void {
+    this.#counts.addAt(startedAt, now, inFlight, -1);
   }
 
   success(now: number): void {
@@ -42,10 +53,10 @@ export class Trip {
   }
 
   /** Whether what is known now is enough to open. */
-  tripped(now: number, inFlight: number): boolean {
+  tripped(now: number): boolean {
     const { consecutive, errorRate, minFailures, minCalls } = this.#settings;
     const failures = this.#counts.total(now, failure);
-    const calls = failures + this.#counts.total(now, success) + inFlight;
+    const calls = failures + this.#counts.total(now, success) + this.#counts.total(now, inFlight);
     if (calls < minCalls) return this.#run >= consecutive;
     return failures >= minFailures && failures / calls >= errorRate;
   }

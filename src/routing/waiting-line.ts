@@ -18,15 +18,17 @@ interface Waiter<G> {
 const lookAgainMs = 250;
 
 /**
- * Requests that wait for a limit of ours, a line for each pool and what it has tried: first come, first served within one caller, and callers in turn, so
+ * Requests that wait for a limit of ours, several lines at a pool, each for one thing: first come, first served within one caller, and callers in turn, so
  * that one with a thousand requests does not keep out one with a single one.
  */
 export class WaitingLines<G> {
   readonly #clock: Clock;
   readonly #bound: number;
+  /** How many wait at each pool. */
+  readonly #waiting = new Map<string, number>();
   readonly #lines = new Map<string, { readonly queue: FairQueue<Waiter<G>>; stopTimer: () => void }>();
 
-  /** @param bound most requests in one line */
+  /** @param bound most requests that wait at one pool */
   constructor(clock: Clock, bound: number) {
     this.#clock = clock;
     this.#bound = bound;
@@ -37,13 +39,15 @@ export class WaitingLines<G> {
    * @returns what was waited for; undefined when it did not come in time, or the line is full
    */
   async wait(
-    where: { readonly line: string; readonly caller: string },
+    where: { readonly pool: string; readonly line: string; readonly caller: string },
     attempt: () => Found<G>,
     maxWaitMs: number,
     cancellation: Cancellation,
   ): Promise<G | undefined> {
-    const { line: name, caller } = where;
-    if (maxWaitMs <= 0 || cancellation.cancelled) return undefined;
+    const { pool, caller } = where;
+    const name = `${pool} ${where.line}`;
+    const others = this.#waiting.get(pool) ?? 0;
+    if (maxWaitMs <= 0 || cancellation.cancelled || others >= this.#bound) return undefined;
     let line = this.#lines.get(name);
     if (!line) {
       line = { queue: new FairQueue(this.#bound), stopTimer: () => {} };
@@ -52,6 +56,7 @@ export class WaitingLines<G> {
     const { promise, resolve } = Promise.withResolvers<G | undefined>();
     const leave = line.queue.push(caller, { attempt, resolve });
     if (!leave) return undefined;
+    this.#waiting.set(pool, others + 1);
     // Leaves at once: what is granted to one who is gone would never be given back.
     const giveUp = () => {
       leave();
@@ -59,36 +64,48 @@ export class WaitingLines<G> {
     };
     const stopTimer = this.#clock.schedule(maxWaitMs, giveUp);
     const unlink = cancellation.onCancel(giveUp);
-    this.#move(name);
+    this.roomMade();
     try {
       return await promise;
     } finally {
       stopTimer();
       unlink();
+      const left = (this.#waiting.get(pool) ?? 1) - 1;
+      if (left > 0) this.#waiting.set(pool, left);
+      else this.#waiting.delete(pool);
       if (line.queue.size === 0 && this.#lines.get(name) === line) this.#drop(name);
     }
   }
 
-  /** Somebody is done, so there may be room. */
+  /** Somebody is done, so there may be room. Lines take turns, too: they may wait for the same room. */
   roomMade(): void {
-    for (const name of this.#lines.keys()) this.#move(name);
+    let served = this.#lines.size > 0;
+    while (served) {
+      served = false;
+      for (const [name, line] of [...this.#lines]) {
+        if (!this.#serveOne(name)) continue;
+        served = true;
+        // The next time the others come first.
+        if (this.#lines.delete(name)) this.#lines.set(name, line);
+      }
+    }
   }
 
-  /** Serves from the front for as long as there is room; then looks again when there may be. */
-  #move(name: string): void {
+  /** Serves the front of a line, if there is room; else looks again when there may be. @returns whether it served */
+  #serveOne(name: string): boolean {
     const line = this.#lines.get(name);
-    if (!line) return;
+    const head = line?.queue.peek();
+    if (!line || !head) return false;
     line.stopTimer();
-    for (let head = line.queue.peek(); head; head = line.queue.peek()) {
-      const found = head.attempt();
-      if (found.grant === undefined) {
-        const inMs = Math.min((found.until ?? Number.POSITIVE_INFINITY) - this.#clock.now(), lookAgainMs);
-        line.stopTimer = this.#clock.schedule(Math.max(1, inMs), () => this.#move(name));
-        return;
-      }
-      line.queue.shift();
-      head.resolve(found.grant);
+    const found = head.attempt();
+    if (found.grant === undefined) {
+      const inMs = Math.min((found.until ?? Number.POSITIVE_INFINITY) - this.#clock.now(), lookAgainMs);
+      line.stopTimer = this.#clock.schedule(Math.max(1, inMs), () => this.roomMade());
+      return false;
     }
+    line.queue.shift();
+    head.resolve(found.grant);
+    return true;
   }
 
   #drop(name: string): void {

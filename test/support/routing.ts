@@ -37,7 +37,7 @@ export const failures = {
       next: "key",
       blame: "key",
       class: "rate_limited",
-      repeat: "never",
+      repeat: "last",
       httpStatus: 429,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     }),

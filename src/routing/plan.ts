@@ -251,9 +251,13 @@ export class Plan<E extends Endpoint> {
       for (const { members } of this.#pool.tiers) if (members[0]) this.#hinder(members[0].id, { reason: "overflow" });
       return { kind: "give_up" };
     }
+    let considered = false;
     for (const [index, tier] of this.#pool.tiers.entries()) {
-      const patience = last && index > last.tier ? this.#patience(last, index, now) : undefined;
-      if (patience) return patience;
+      if (last && index > last.tier && !considered) {
+        considered = true;
+        const patience = this.#patience(last, index, now);
+        if (patience) return patience;
+      }
       const grant = this.#pick(tier, index, now);
       if (grant) return { kind: "attempt", grant };
     }
@@ -308,7 +312,6 @@ export class Plan<E extends Endpoint> {
    */
   #patience(last: Tried<E>, fromTier: number, now: number): Move<E> | undefined {
     if (this.#patienceUsed) return undefined;
-    this.#patienceUsed = true;
     const ms = this.#patienceMs(last, now);
     if (ms === undefined || now + ms + minAttemptMs > this.#bounds.deadline) return undefined;
     const spare = this.#maxAttempts - this.#counted - 1;
@@ -317,6 +320,7 @@ export class Plan<E extends Endpoint> {
     const { state } = this.#engine;
     const closed = !state.barred(last.endpoint, now, this.#sole);
     if (!closed || !state.endpoint(last.endpoint).retries.allows(now)) return undefined;
+    this.#patienceUsed = true;
     last.returns += 1;
     const reason = last.verdict?.retryAfterMs === undefined ? "backoff" : "retry_after";
     return { kind: "wait", ms, reason, again: last.endpoint };

@@ -50,7 +50,7 @@ function forgive({ gateway, clock }: TestGateway, names: readonly string[]): voi
     gateway.state.provider(endpoint).ring.reset();
     const state = gateway.state.endpoint(endpoint);
     state.breaker.reset(clock.now());
-    state.served();
+    state.served(clock.now());
   }
 }
 

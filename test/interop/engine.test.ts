@@ -135,8 +135,7 @@ describe("a caller's own limit", () => {
     },
   );
 
-  // A bug: an error has none of them, and it is then that a client needs them most.
-  test.fails("of requests a minute stands in the headers of a refusal, too", async () => {
+  test("of requests a minute stands in the headers of a refusal, too", async () => {
     const { address } = await startCallers({ rpm: 1 });
     const wire = openWire("REST", address);
     await wire.complete(ask, asHeld);
@@ -598,8 +597,7 @@ describe("a repeat", () => {
     expect(providers.only.seen.length).toBeLessThanOrEqual(requests * 1.2 + 30);
   });
 
-  // A bug: moving on from a tier whose failure is not worth a repeat uses up the one that a later tier's is.
-  test.fails("before a worse tier is still to be had when there was no use for one at an earlier tier", async () => {
+  test("before a worse tier is still to be had when there was no use for one at an earlier tier", async () => {
     const { address } = await start({
       first: { schedule: [page] },
       second: { schedule: begins(status(500)) },
@@ -1005,8 +1003,7 @@ describe("requests that have something in common", () => {
     }
   });
 
-  // A bug: over RPC the key keeps the quotes that it has as JSON, so it is another one than over REST.
-  test.fails("go to one provider whichever wire they come by", async () => {
+  test("go to one provider whichever wire they come by", async () => {
     const { overRest, overRpc } = await byCacheKey();
     for (const key of groups) expect(await overRpc(key)).toBe(await overRest(key));
   });

@@ -12,6 +12,8 @@ export interface Shown extends RequestIdentity {
   readonly seesTrail: boolean;
   /** For the stamp. */
   readonly wallTimeMs: number;
+  /** What else the caller is told of its limits. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A failure as the body of an answer, or as the last event of a stream that has begun. */
@@ -48,6 +50,7 @@ export function sendError(response: ServerResponse, error: CallError, shown: Sho
     "x-everhop-trace-id": shown.traceId,
     "x-everhop-cache": "off",
     ...routeHeaders(trail, shown.seesTrail),
+    ...shown.headers,
     ...(fault.kind === "method_not_allowed" && { allow: fault.allowed }),
     ...(fault.kind === "unauthorized" && { "www-authenticate": "Bearer" }),
     // Whole seconds, rounded up: a client must not come back too early.

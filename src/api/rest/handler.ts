@@ -3,6 +3,7 @@ import { FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
 import { callerOf, type Edge, identityOf } from "../edge.ts";
+import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Route, routesOn } from "./routes.ts";
@@ -44,7 +45,8 @@ async function answer(edge: Edge, request: IncomingMessage, response: ServerResp
     const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
     if (hasBody && !request.complete && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const wallTimeMs = edge.machine.clock.wallTime();
-    sendError(response, failed, { ...identity, seesTrail: caller?.seesTrail ?? false, wallTimeMs });
+    const headers = caller ? allowanceHeaders(edge, caller) : {};
+    sendError(response, failed, { ...identity, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
   } finally {
     ended = response.writableEnded;
   }

@@ -14,6 +14,7 @@ import type { Call } from "../../gateway/call.ts";
 import { complete } from "../../gateway/complete.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
 import { promptCharacters } from "../../providers/openai/estimate.ts";
+import { parseJson, textOf } from "../../providers/openai/json.ts";
 import { typedLane } from "../../providers/openai/typed-lane.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
@@ -110,7 +111,8 @@ function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, 
 
 /** Set as an extension, under the name that OpenAI gives it. */
 function cacheKey({ extensionJson }: Prompt): string | undefined {
-  return extensionJson["prompt_cache_key"];
+  const json = extensionJson["prompt_cache_key"];
+  return json === undefined ? undefined : textOf(parseJson(json));
 }
 
 /** What requests with one beginning have in common: the system prompt and the first question, as far as they matter. */

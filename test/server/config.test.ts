@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { routingDefaults } from "../../src/routing/settings.ts";
 import { ConfigError, checkConfig } from "../../src/server/config.ts";
 import { loadConfig } from "../../src/server/load-config.ts";
 
@@ -76,6 +77,68 @@ describe("a configuration", () => {
       "modles = : unknown key",
     ]);
     expect(problems.join()).not.toContain("canary");
+  });
+
+  test("routes as the engine does by default, and as it says where it says something", () => {
+    const { inFlight: _, ...defaults } = routingDefaults;
+    const { routing } = checkConfig({ providers: [local] }, "test");
+    expect(routing).toMatchObject({
+      failover: defaults.failover,
+      max_attempts: defaults.maxAttempts,
+      patience: defaults.patienceMs,
+      last_patience: defaults.lastPatienceMs,
+      backoff: { base: defaults.backoff.baseMs, max: defaults.backoff.maxMs },
+      key_rotations: defaults.keyRotations,
+      retry_budget: defaults.retryBudget,
+      queue: { max_wait: defaults.queue.maxWaitMs, bound: defaults.queue.bound },
+      affinity: defaults.affinity,
+      breaker: {
+        consecutive: defaults.breaker.consecutive,
+        error_rate: defaults.breaker.errorRate,
+        open: defaults.breaker.openMs,
+        sole_cap: defaults.breaker.soleCapMs,
+      },
+    });
+    const said = { failover: "off", queue: { max_wait: 0 }, breaker: { open: "1m", error_rate: "0.25" } };
+    expect(checkConfig({ providers: [local], routing: said }, "test").routing).toMatchObject({
+      failover: false,
+      queue: { max_wait: 0, bound: defaults.queue.bound },
+      breaker: { open: 60_000, error_rate: 0.25, consecutive: defaults.breaker.consecutive },
+    });
+  });
+
+  test("is told of limits, weights and checks that make no sense", () => {
+    const problems = problemsOf({
+      auth: { callers: [{ name: "x", key: "sk-test-canary-1", rpm: 0, max_concurrent: -1 }] },
+      providers: [
+        {
+          ...local,
+          weight: 1001,
+          max_rps: 0,
+          models: [{ id: "m", context_window: 0 }],
+          health_check: { kind: "chat", interval: 0 },
+        },
+      ],
+      models: [{ name: "t", strategy: "fastest", targets: [{ provider: "a", model: "m", weight: -1 }] }],
+      routing: { max_attempts: 11, affinity: "model", breaker: { error_rate: 0, consecutiv: 3 } },
+    });
+    const paths = problems.map((problem) => problem.split(" = ")[0]);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        "auth.callers[0].rpm",
+        "auth.callers[0].max_concurrent",
+        "providers[0].weight",
+        "providers[0].max_rps",
+        "providers[0].models[0].context_window",
+        "providers[0].health_check.interval",
+        "models[0].strategy",
+        "models[0].targets[0].weight",
+        "routing.max_attempts",
+        "routing.affinity",
+        "routing.breaker.error_rate",
+        "routing.breaker.consecutiv",
+      ]),
+    );
   });
 
   test("takes numbers and switches as texts, too, for the environment has nothing else", () => {

@@ -183,7 +183,7 @@ export class Plan<E extends Endpoint> {
     return this.#tried.size > 0;
   }
 
-  /** Whether the cap was what ended it although there was more to try. */
+  /** Whether as many attempts were made as may be. */
   get capped(): boolean {
     return this.#counted >= this.#maxAttempts;
   }

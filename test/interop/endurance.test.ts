@@ -100,7 +100,7 @@ describe("many requests at once, while two providers of three fail in every way"
     const served = { a: 0, b: 0, c: 0 };
     await inParallel(count, async (index) => {
       // For a while what was learnt of them holds, then they are as good as new.
-      if (index % (atOnce / 2) === 0) forgive(gateway, ["a", "b"]);
+      if (index % (atOnce / 8) === 0) forgive(gateway, ["a", "b"]);
       const wire = wires[index % wires.length] as (typeof wires)[number]; // in range: modulo
       const mode = only[Math.floor(index / wires.length) % only.length] as Mode; // in range: modulo
       const nonce = `nonce ${index} é 🦘 of many words so that it comes in pieces`;

@@ -1,6 +1,7 @@
 import { type Fault, FaultError } from "../chat/fault.ts";
 import type { Additions, LaneRequest } from "../providers/lane.ts";
 import type { Target } from "../providers/target.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /** Which endpoints refuse what the gateway asks for by itself. */
 export interface AdditionMemory {
@@ -10,16 +11,19 @@ export interface AdditionMemory {
 
 /** As many endpoints are remembered; more than that are named by callers who make names up. */
 const maxRemembered = 10_000;
+/** Then they are asked again: a passing refusal must not be held against a server for ever, and servers learn. */
+const forgottenAfterMs = 6 * 3_600_000;
 
-/** Makes a memory that forgets the oldest first. */
-export function createAdditionMemory(): AdditionMemory {
-  const refusing = new Set<string>();
+/** Makes a memory that forgets after some hours, and the oldest first. */
+export function createAdditionMemory(clock: Clock): AdditionMemory {
+  const refusedUntil = new Map<string, number>();
   return {
-    refuses: ({ id }) => refusing.has(id),
+    refuses: ({ id }) => refusedUntil.size > 0 && clock.now() < (refusedUntil.get(id) ?? 0),
     remember({ id }) {
-      refusing.add(id);
-      const [oldest] = refusing;
-      if (refusing.size > maxRemembered && oldest !== undefined) refusing.delete(oldest);
+      refusedUntil.delete(id);
+      refusedUntil.set(id, clock.now() + forgottenAfterMs);
+      const [oldest] = refusedUntil.keys();
+      if (refusedUntil.size > maxRemembered && oldest !== undefined) refusedUntil.delete(oldest);
     },
   };
 }

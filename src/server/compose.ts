@@ -78,7 +78,7 @@ export function compose(
       upstream,
       catalog: () => catalog,
       admission: createAdmission(clock),
-      additions: createAdditionMemory(),
+      additions: createAdditionMemory(clock),
       affinity: config.routing.affinity,
       maxDurationMs,
     },

@@ -35,7 +35,7 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const catalog = createCatalog({ providers: [entry], models: [], defaultModel: undefined });
   const machine = {
     ...{ clock, upstream, catalog: () => catalog, maxDurationMs: 60_000 },
-    ...{ admission: createAdmission(clock), additions: createAdditionMemory(), affinity: "none" as const },
+    ...{ admission: createAdmission(clock), additions: createAdditionMemory(clock), affinity: "none" as const },
     router: createRouter({ clock, rng }),
   };
   const cancellation = createCancellation();

@@ -8,11 +8,11 @@ import { failureOf, type Mode, modes, openWire, send, wireNames } from "../suppo
 import { movesOn, refusals } from "./fault-table.ts";
 
 /** How many requests in all; the usual number keeps the suite quick. */
-const total = Number(process.env["EVERHOP_ENDURANCE"] ?? 5000);
+const total = Number(process.env["EVERHOP_ENDURANCE"] ?? 3000);
 /** So many are under way at any time. */
 const atOnce = 200;
 /** Of the requests to a provider that fails, the others are answered well: one that only fails is soon left alone. */
-const faultShare = 0.7;
+const faultShare = 0.6;
 
 /** Does a job `count` times, `atOnce` of them at any time. */
 async function inParallel(count: number, job: (index: number) => Promise<void>): Promise<void> {
@@ -88,7 +88,8 @@ describe("many requests at once, while two providers of three fail in every way"
       eventPerWrite: true,
     });
     const providers = await startProviders({ a: failing(1), b: failing(2), c: {} });
-    const unsteady = { priority: 1, timeouts: { first_token: "100ms", total: "100ms" } };
+    // Callers, gateway and providers are one process: less would find busy ones silent, and new connections for that make it busier.
+    const unsteady = { priority: 1, timeouts: { first_token: "2s", total: "2s" } };
     const keys = (name: string) => ({ keys: [`key-1-of-${name}`, `key-2-of-${name}`] });
     const config = poolConfig(providers, {
       a: { ...unsteady, ...keys("a") },

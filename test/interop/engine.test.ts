@@ -17,7 +17,6 @@ import {
   openWire,
   requestOf,
   send,
-  type Told,
   type ToldTrail,
   type WireName,
   wireNames,
@@ -459,14 +458,14 @@ describe("keys", () => {
   );
 
   test("that are all limited for a moment are waited for", async () => {
-    const ask1 = async ({ name, mode }: (typeof everywhere)[number]) => {
+    const askOnce = async ({ name, mode }: (typeof everywhere)[number]) => {
       const { address } = await start(
         { only: { schedule: begins(limitedFor("1"), limitedFor("1")) } },
         { only: { keys: ["key-number-1", "key-number-2"] } },
       );
       return send(openWire(name, address), mode, ask);
     };
-    for (const { text, trail, details } of await Promise.all(everywhere.map(ask1))) {
+    for (const { text, trail, details } of await Promise.all(everywhere.map(askOnce))) {
       expect(text).toBe(answer);
       expect(attempted(trail)).toEqual(["only rate_limited", "only rate_limited", "only ok"]);
       expect(details?.attempts.map(({ waitReason }) => waitReason)).toEqual(["", "", "retry_after"]);
@@ -716,9 +715,8 @@ describe("a breaker", () => {
     const wire = openWire(name, address);
     const breaker = () => gateway.explain("think").candidates.find(({ endpoint }) => endpoint.provider === "first");
     // One failed probe after the other, for as long as it fails.
-    for (let told: Told | undefined; providers.first.seen.length < 5; ) {
-      told = await wire.complete(ask);
-      expect(told.text).toBe(answer);
+    while (providers.first.seen.length < 5) {
+      expect((await wire.complete(ask)).text).toBe(answer);
       await sleep(5);
     }
     expect(breaker()?.breaker).not.toBe("closed");

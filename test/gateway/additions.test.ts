@@ -1,0 +1,33 @@
+import { describe, expect, test } from "vitest";
+import { createAdditionMemory, createAdditions } from "../../src/gateway/additions.ts";
+import { createVirtualClock } from "../../src/simulation/virtual-clock.ts";
+import { testTarget } from "../providers/target.ts";
+
+const request = { path: "/chat/completions", headers: {}, altered: true };
+
+describe("what the gateway asks for by itself", () => {
+  test("is left out of the second try of an endpoint that refused it, and of later calls if that was served", async () => {
+    const clock = createVirtualClock();
+    const memory = createAdditionMemory(clock);
+    const target = testTarget();
+    const first = createAdditions(memory);
+    expect(first.for(target)).toEqual({ usage: true });
+    expect(first.blamed(target, request, { kind: "refused_request" }).fault.kind).toBe("addition_refused");
+    expect(first.for(target)).toEqual({ usage: false });
+    // Not served yet: another call finds out by itself.
+    expect(createAdditions(memory).for(target)).toEqual({ usage: true });
+    first.succeeded(target);
+    expect(createAdditions(memory).for(target)).toEqual({ usage: false });
+    await clock.advance(6 * 3_600_000);
+    expect(createAdditions(memory).for(target)).toEqual({ usage: true });
+  });
+
+  test("is not to blame for a refusal of a request that holds nothing of it, nor for any other failure", () => {
+    const additions = createAdditions(createAdditionMemory(createVirtualClock()));
+    const target = testTarget();
+    const plain = { ...request, altered: false };
+    expect(additions.blamed(target, plain, { kind: "refused_request" }).fault.kind).toBe("refused_request");
+    expect(additions.blamed(target, request, { kind: "server_error" }).fault.kind).toBe("server_error");
+    expect(additions.for(target)).toEqual({ usage: true });
+  });
+});

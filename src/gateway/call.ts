@@ -91,6 +91,11 @@ export function enter(machine: Machine, call: Call): { options: RunOptions<Targe
   const disarm =
     call.timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
   const affinityKey = affinityOf(machine, call);
+  let size: PromptSize | undefined;
+  const cost = (target: Target) => {
+    size ??= call.size();
+    return costAt(target, size);
+  };
   return {
     options: {
       classify: verdictOf,
@@ -100,7 +105,7 @@ export function enter(machine: Machine, call: Call): { options: RunOptions<Targe
       traceId: call.traceId,
       caller: caller.name,
       queueMaxWaitMs: caller.queueMaxWaitMs,
-      request: { cost: (target) => costAt(target, call.size()), ...(affinityKey !== undefined && { affinityKey }) },
+      request: { cost, ...(affinityKey !== undefined && { affinityKey }) },
     },
     release() {
       disarm();

@@ -163,6 +163,8 @@ export class Breaker {
   /** Forgets everything, as after an operator's hand. */
   reset(now: number): void {
     this.#trips = 0;
+    // What is in flight belongs to the time before.
+    this.#generation += 1;
     if (this.#phase.name !== "closed") this.#close(now);
     this.#trip.reset();
     this.#closedAt = undefined;

@@ -133,6 +133,12 @@ export class KeyRing {
     return chosen && this.#take(chosen, now, endpoint);
   }
 
+  /** The same key once more, if it may still be used; else the next. */
+  again(given: KeySlot, now: number, endpoint: string): KeySlot | undefined {
+    const slot = given as Slot; // slots are made nowhere else
+    return usableAt(slot, endpoint) <= now ? this.#take(slot, now, endpoint) : this.pick(now, endpoint);
+  }
+
   /** Why `pick` would give nothing now; undefined: it would give a key. */
   blocked(now: number, endpoint: string): NoKey | undefined {
     let soonest = Number.POSITIVE_INFINITY;
@@ -151,11 +157,11 @@ export class KeyRing {
 
   /** Served. Whatever held the key back before this call began is over. */
   succeeded(given: KeySlot, endpoint: string, startedAt: number): void {
-    const slot = given as Slot; // slots are made nowhere else
-    if (slot.refused && startedAt >= slot.refused.since) slot.refused = undefined;
-    if (slot.quota && startedAt >= slot.quota.since) slot.quota = undefined;
+    const slot = given as Slot;
+    if (slot.refused && startedAt > slot.refused.since) slot.refused = undefined;
+    if (slot.quota && startedAt > slot.quota.since) slot.quota = undefined;
     const rate = slot.rates.size > 0 ? slot.rates.get(endpoint) : undefined;
-    if (rate && startedAt >= rate.since) slot.rates.delete(endpoint);
+    if (rate && startedAt > rate.since) slot.rates.delete(endpoint);
     slot.doubtful = slot.refused !== undefined || slot.quota !== undefined || slot.rates.has(endpoint);
   }
 
@@ -166,8 +172,8 @@ export class KeyRing {
     const old = slot.rates.get(endpoint);
     const stated = retryAfterMs === undefined ? undefined : now + retryAfterMs;
     let hold = old;
-    if (old && startedAt < old.since) {
-      old.until = Math.max(old.until, stated ?? old.until);
+    if (old && startedAt <= old.since) {
+      if (stated !== undefined && stated > old.until) prolong(old, now, stated);
     } else {
       const until = stated ?? now + fullJitter(this.#rng, old?.times ?? 0, { baseMs, maxMs });
       hold = { since: now, until, times: (old?.times ?? 0) + 1, trialAt: undefined };
@@ -250,7 +256,7 @@ export class KeyRing {
     const longer = Math.max(last.until, until);
     for (const { rates } of this.#slots) {
       const hold = rates.get(endpoint);
-      if (hold) hold.until = Math.max(hold.until, longer);
+      if (hold) prolong(hold, now, Math.max(hold.until, longer));
       else rates.set(endpoint, { since: now, until: longer, times: 0, trialAt: undefined });
     }
   }
@@ -264,6 +270,13 @@ const heldWords: Readonly<Record<HoldReason, string>> = {
 
 function slotsOf(keys: readonly Key[]): Slot[] {
   return keys.length === 0 ? [new Slot(undefined)] : keys.map((key) => new Slot(key));
+}
+
+/** A hold begins anew: what is under way began before it, one that went first as well. */
+function prolong(hold: Hold, now: number, until: number): void {
+  hold.since = now;
+  hold.until = until;
+  hold.trialAt = undefined;
 }
 
 /** From when on a key may be used for an endpoint; the past when it may be used now. */
@@ -284,7 +297,7 @@ function grown(
   now: number,
   statedMs?: number,
 ): Hold {
-  if (old && startedAt < old.since) return old;
+  if (old && startedAt <= old.since) return old;
   const times = old?.times ?? 0;
   const until = now + (statedMs ?? Math.min(maxMs, baseMs * 2 ** times));
   return { since: now, until, times: times + 1, trialAt: undefined };

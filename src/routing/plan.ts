@@ -328,6 +328,7 @@ export class Plan<E extends Endpoint> {
 
   #patienceMs({ verdict, returns, endpoint }: Tried<E>, now: number): number | undefined {
     const { rng, settings, state } = this.#engine;
+    if ((verdict?.repeat ?? "never") === "never") return undefined;
     if (verdict?.class === "rate_limited") {
       const until = state.hindrance(endpoint, now)?.until;
       if (until === undefined || until - now > settings.patienceMs) return undefined;
@@ -357,7 +358,9 @@ export class Plan<E extends Endpoint> {
       brief: this.begun,
       take: () => {
         const move = this.#onward(undefined, this.#engine.clock.now());
-        return move?.kind === "attempt" ? { grant: move.grant } : { until: soonestOf(this.#queueable()) };
+        if (move?.kind === "attempt") return { grant: move.grant };
+        const queueable = this.#queueable();
+        return queueable.length > 0 ? { until: soonestOf(queueable) } : { gone: true };
       },
     };
   }
@@ -365,15 +368,16 @@ export class Plan<E extends Endpoint> {
   /** The line for one endpoint that is full; undefined when it is not, or when waiting in line has been in vain. */
   #lineAt(endpoint: E, take: () => Grant<E> | undefined): Move<E> | undefined {
     const { state, clock } = this.#engine;
-    if (this.#queueLeft || state.fullness(endpoint, clock.now())?.wait !== "queue") return undefined;
+    if (this.#queueLeft || state.hindrance(endpoint, clock.now())?.wait !== "queue") return undefined;
     return {
       kind: "queue",
       name: `at ${endpoint.id}`,
       brief: false,
       take: () => {
-        const until = state.fullness(endpoint, clock.now())?.until;
-        const grant = until === undefined ? take() : undefined;
-        return grant ? { grant } : { until };
+        const full = state.hindrance(endpoint, clock.now());
+        if (full?.wait === "queue") return { until: full.until };
+        const grant = take();
+        return grant ? { grant } : { gone: true };
       },
     };
   }
@@ -476,7 +480,7 @@ export class Plan<E extends Endpoint> {
     // Keys that this request has used are passed over when a key is to blame, else they may serve again.
     const usedUp = tried?.verdict?.next === "key" ? tried.slots : undefined;
     const slot =
-      sameSlot ??
+      (sameSlot && provider.ring.again(sameSlot, now, member.id)) ??
       provider.ring.pick(now, member.id, usedUp) ??
       (counts ? provider.ring.pick(now, member.id) : undefined);
     if (!slot) return undefined;

@@ -232,7 +232,7 @@ export function createRouter(machine: {
     const now = clock.now();
     endpointState.breaker.settle(permit, now, "neutral");
     provider.ring.released(slot, endpoint.id, permit.startedAt);
-    state.end(endpointState, provider, now, true);
+    state.end(endpointState, provider, now, permit.startedAt);
   }
 
   /** Sleeps; wakes at once when nobody wants the result any more. */
@@ -308,7 +308,7 @@ export function createRouter(machine: {
       else if (!releaseRequest && verdict) failed(verdict, now);
       else if (verdict?.blame === "endpoint") endpointState.breaker.brokeOff(now, verdict.slow ?? false);
       releaseRequest?.();
-      state.end(endpointState, provider, now, verdict?.notSent ?? false);
+      state.end(endpointState, provider, now, verdict?.notSent ? startedAt : undefined);
       record.durationMs = now - startedAt;
       record.outcome = verdict?.class ?? "ok";
       if (verdict) describe(record, verdict);

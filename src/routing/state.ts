@@ -61,6 +61,10 @@ export class Usage {
     this.#limits = limits;
   }
 
+  get limited(): boolean {
+    return this.bucket !== undefined || this.maxConcurrent !== undefined;
+  }
+
   get maxConcurrent(): number | undefined {
     return this.#limits?.maxConcurrent;
   }
@@ -121,7 +125,7 @@ export class EndpointState {
 
   /** A call that began then has been served. */
   served(startedAt: number): void {
-    if (this.#off && startedAt >= this.#off.since) this.#off = undefined;
+    if (this.#off && startedAt > this.#off.since) this.#off = undefined;
   }
 
   /** A free check succeeded: its base URL is right, and probes may begin. */
@@ -207,10 +211,8 @@ export class EngineState {
     if (manual && manual !== "forced_closed") return { reason: manual };
     const off = state.off(now);
     if (off) return off;
-    const fullness = this.fullness(endpoint, now);
-    if (fullness) return fullness;
     const blocked = this.provider(endpoint).ring.blocked(now, endpoint.id);
-    if (!blocked) return undefined;
+    if (!blocked) return this.fullness(endpoint, now);
     const { reason } = blocked;
     return {
       reason: reason === "key_refused" ? "no_key" : reason,
@@ -249,10 +251,12 @@ export class EngineState {
     this.inFlight += 1;
   }
 
-  /** @param notSent whether the provider cannot have counted the call: then the limits do not either */
-  end({ usage }: EndpointState, provider: ProviderState, now: number, notSent: boolean): void {
+  /**
+   * @param notSentSince when a call began that the provider cannot have counted: then the limits do not either; undefined: it has
+   */
+  end({ usage }: EndpointState, provider: ProviderState, now: number, notSentSince: number | undefined): void {
     for (const each of [usage, provider.usage]) {
-      if (notSent) each.bucket?.giveBack(now);
+      if (notSentSince !== undefined) each.bucket?.giveBack(now, notSentSince);
       each.inFlight -= 1;
     }
     this.inFlight -= 1;
@@ -269,7 +273,7 @@ export class EngineState {
   /** Forgets the longest known endpoint that nobody uses. */
   #forgetOne(): void {
     for (const [id, { usage, manual, breaker }] of this.#endpoints) {
-      if (usage.inFlight > 0 || manual || breaker.state !== "closed") continue;
+      if (usage.inFlight > 0 || usage.limited || manual || breaker.state !== "closed") continue;
       this.#endpoints.delete(id);
       return;
     }

@@ -37,9 +37,10 @@ export class TokenBucket {
 
   /**
    * Puts a token back that was taken but not used. It may be taken again at once, so the bound then holds for tokens taken less
-   * tokens given back; a full bucket stays as it is.
+   * tokens given back; a full bucket stays as it is, and one that was taken longer ago than a token takes to come back has come back.
    */
-  giveBack(now: number): void {
+  giveBack(now: number, takenAt = now): void {
+    if (now - takenAt >= this.#intervalMs) return;
     this.#fullAt = Math.max(this.#fullAt - this.#intervalMs, now);
   }
 

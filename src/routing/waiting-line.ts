@@ -2,10 +2,14 @@ import type { Cancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { FairQueue } from "./fair-queue.ts";
 
-/** What somebody in line finds: what it waits for, or when that may be, monotonic ms (undefined: when somebody else is done). */
+/**
+ * What somebody in line finds: what it waits for; or when that may be, monotonic ms (undefined: when somebody else is done); or that
+ * there is nothing to wait for any more.
+ */
 export type Found<G> =
-  | { readonly grant: G; readonly until?: never }
-  | { readonly grant?: never; readonly until: number | undefined };
+  | { readonly grant: G; readonly until?: never; readonly gone?: never }
+  | { readonly grant?: never; readonly until: number | undefined; readonly gone?: never }
+  | { readonly grant?: never; readonly until?: never; readonly gone: true };
 
 /** One request in line. */
 interface Waiter<G> {
@@ -98,7 +102,7 @@ export class WaitingLines<G> {
     if (!line || !head) return false;
     line.stopTimer();
     const found = head.attempt();
-    if (found.grant === undefined) {
+    if (found.grant === undefined && !found.gone) {
       const inMs = Math.min((found.until ?? Number.POSITIVE_INFINITY) - this.#clock.now(), lookAgainMs);
       line.stopTimer = this.#clock.schedule(Math.max(1, inMs), () => this.roomMade());
       return false;

@@ -1,11 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { FaultError, type UpstreamFault } from "../../src/chat/fault.ts";
+import { createAdmission } from "../../src/gateway/admission.ts";
+import { type Call, enter, type Machine } from "../../src/gateway/call.ts";
 import type { Caller } from "../../src/gateway/caller.ts";
 import { createCatalog, type ProviderEntry } from "../../src/gateway/catalog.ts";
 import { requestFault, verdictOf } from "../../src/gateway/faults.ts";
+import type { Target } from "../../src/providers/target.ts";
+import { Breaker } from "../../src/routing/breaker.ts";
 import type { Endpoint } from "../../src/routing/endpoint.ts";
 import { KeyRing, type KeySlot } from "../../src/routing/key-ring.ts";
 import type { Lease } from "../../src/routing/lease.ts";
+import { routingDefaults } from "../../src/routing/settings.ts";
 import { createCancellation } from "../../src/runtime/cancellation.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
 import { bench, endpoint, failureOf, failures, keys, pass, sharingPool, told, toldSkips } from "../support/routing.ts";
@@ -682,4 +687,174 @@ describe("a pin to a kind of provider", () => {
     expect(by.small).toBeGreaterThan(80);
     expect(by.small).toBeLessThan(120);
   });
+});
+
+describe("a rest of a whole account", () => {
+  const at = "a/m";
+
+  test("is not ended by a call that began before it", () => {
+    const ring = new KeyRing(keys("k1", "k2", "k3"), seededRng(1));
+    const picked = new Map([0, 1, 2].map(() => ring.pick(0, at)).map((slot) => [slot?.key?.name, slot as KeySlot]));
+    const [first, second, third] = ["k1", "k2", "k3"].map((name) => picked.get(name)) as [KeySlot, KeySlot, KeySlot];
+    // The third has rested before, and is back with a call that takes long.
+    ring.rateLimited(third, at, 0, 0, 100);
+    expect(ring.pick(5000, at, new Set([first, second]))).toBe(third);
+    ring.rateLimited(first, at, 5000, 5100, 20_000);
+    ring.rateLimited(second, at, 5000, 5200, 20_000);
+    ring.succeeded(third, at, 5000);
+    expect(ring.pick(6000, at)).toBeUndefined();
+  });
+
+  test("is ended by one that goes first, also when it was made longer while one was under way", () => {
+    const ring = new KeyRing(keys("k1"), seededRng(1));
+    const early = ring.pick(0, at) as KeySlot;
+    ring.rateLimited(ring.pick(0, at) as KeySlot, at, 0, 10, 1000);
+    expect(ring.pick(1010, at)).toBeDefined();
+    ring.rateLimited(early, at, 0, 1200, 20_000);
+    expect(ring.pick(21_200, at)).toBeDefined();
+    expect(ring.pick(21_201, at)).toBeUndefined();
+  });
+});
+
+describe("a request that certainly was not sent", () => {
+  test("is not sent again with a key that has been refused meanwhile", async () => {
+    const made = bench();
+    const sole = sharingPool([endpoint("a", { keys: keys("k1", "k2") })]);
+    const used: string[] = [];
+    let bad: string | undefined;
+    const first = made.router.run(
+      sole,
+      async ({ key }) => {
+        used.push(key?.name ?? "");
+        bad ??= key?.name;
+        if (used.length === 1) await later(made, 100, failures.notSent);
+      },
+      made.options(),
+    );
+    await made.clock.advance(50);
+    // Two more, so that one of them has the same key.
+    for (let count = 0; count < 2; count++) {
+      await made.router.run(
+        sole,
+        async ({ key }) => {
+          if (key?.name === bad) throw failures.badKey();
+        },
+        made.options(),
+      );
+    }
+    await made.clock.advance(100);
+    await first;
+    expect(used).toHaveLength(2);
+    expect(used[1]).not.toBe(used[0]);
+  });
+
+  test("gives back no more of a rate limit than has not come back by itself", async () => {
+    const made = bench();
+    const sole = sharingPool([endpoint("a", { use: { maxRps: 1 } })]);
+    const sentAt: number[] = [];
+    let calls = 0;
+    const attempt = async () => {
+      calls += 1;
+      // A connection that is not there: it takes five seconds to be sure.
+      if (calls === 1) await later(made, 5000, failures.refusedConnection);
+      sentAt.push(made.clock.now());
+    };
+    const ask = () => void made.router.run(sole, attempt, made.options({ maxAttempts: 1 })).catch(ignored);
+    ask();
+    await made.clock.advance(4500);
+    ask();
+    await made.clock.advance(600);
+    ask();
+    await made.clock.advance(5000);
+    expect(sentAt).toHaveLength(2);
+    expect((sentAt[1] ?? 0) - (sentAt[0] ?? 0)).toBeGreaterThanOrEqual(999);
+  });
+});
+
+describe("whoever waits in line, however patient,", () => {
+  test("for a place where it may use another key is told at once when there is none left", async () => {
+    const made = bench();
+    const sole = sharingPool([endpoint("a", { keys: keys("k1", "k2"), use: { maxConcurrent: 1 } })]);
+    const patient = () => made.options({ queueMaxWaitMs: 50_000 });
+    const refused = () => later(made, 100, failures.badKey);
+    const endedAt: number[] = [];
+    for (let count = 0; count < 2; count++) {
+      made.router.run(sole, refused, patient()).catch(() => endedAt.push(made.clock.now()));
+    }
+    await made.clock.advance(60_000);
+    expect(endedAt).toHaveLength(2);
+    expect(Math.max(...endedAt)).toBeLessThan(2000);
+  });
+
+  test("for a rate limit is told at once when no key is left that could be used", async () => {
+    const made = bench();
+    const sole = sharingPool([endpoint("a", { keys: keys("k1"), use: { maxRps: 0.1 } })]);
+    const patient = () => made.options({ queueMaxWaitMs: 50_000 });
+    const refused = () => later(made, 100, failures.badKey);
+    const endedAt: number[] = [];
+    for (let count = 0; count < 2; count++) {
+      made.router.run(sole, refused, patient()).catch(() => endedAt.push(made.clock.now()));
+    }
+    await made.clock.advance(60_000);
+    expect(endedAt).toHaveLength(2);
+    expect(Math.max(...endedAt)).toBeLessThan(2000);
+  });
+});
+
+test("a breaker that was reset counts calls in flight from before neither for nor against", () => {
+  const breaker = new Breaker(routingDefaults.breaker, seededRng(1));
+  const early = Array.from({ length: 20 }, () => breaker.acquire(0, 60_000));
+  breaker.reset(1000);
+  for (const permit of early) breaker.settle(permit, 2000, "neutral");
+  const call = (result: "success" | "failure") => breaker.settle(breaker.acquire(3000, 60_000), 3000, result);
+  for (let count = 0; count < 14; count++) call("success");
+  for (let count = 0; count < 6; count++) call("failure");
+  // Six of twenty.
+  expect(breaker.state).toBe("closed");
+});
+
+test("a provider that says that trying again does not help is not asked again out of patience either", async () => {
+  const made = bench({ patienceMs: 5000 });
+  const asked: string[] = [];
+  const attempt = async ({ endpoint: { provider } }: Lease) => {
+    asked.push(provider);
+    if (provider === "a") {
+      throw new FaultError({ kind: "rate_limited", status: 429, retryAfterMs: 500, shouldRetry: false });
+    }
+  };
+  const two = sharingPool([endpoint("a", { tier: 1 }), endpoint("b", { tier: 2 })]);
+  await pass(made.clock, made.router.run(two, attempt, { ...made.options(), classify: verdictOf }));
+  expect(asked).toEqual(["a", "b"]);
+});
+
+test("an endpoint that was configured keeps its limits, whatever other names callers make up", async () => {
+  const made = bench();
+  const a = endpoint("a", { use: { maxRps: 1 } });
+  await made.router.run(sharingPool([a]), serves, made.options());
+  for (let count = 0; count < 10_000; count++) made.router.state.endpoint(endpoint(`made-up-${count}`));
+  const again = failureOf(made.router.run(sharingPool([a]), serves, made.options({ queueMaxWaitMs: 0 })));
+  expect(toldSkips((await again).trail)).toEqual(["a/m rate_limited"]);
+});
+
+test("a prompt is measured once, however many targets its price is told for", () => {
+  const made = bench();
+  let measured = 0;
+  const machine = {
+    clock: made.clock,
+    maxDurationMs: 60_000,
+    admission: createAdmission(made.clock),
+    affinity: "none",
+  };
+  const call = {
+    ...{ caller: { name: "x", models: undefined, seesTrail: true }, cancellation: made.caller, traceId: "" },
+    ...{ timeoutMs: undefined, patienceMs: undefined, retryCount: undefined, affinityKey: () => undefined },
+    size() {
+      measured += 1;
+      return { promptCharacters: 1000, maxOutputTokens: 0 };
+    },
+  };
+  const { options, release } = enter(machine as unknown as Machine, call as unknown as Call);
+  for (let count = 0; count < 50; count++) options.request?.cost?.(endpoint("a") as Target);
+  release();
+  expect(measured).toBeLessThanOrEqual(1);
 });

@@ -132,10 +132,7 @@ export function createCatalog(content: {
     }
     const takers = id === defaultModel || forwarding.length === 1 ? forwarding : [];
     if (takers.length === 0) return undefined;
-    return directModel(
-      id,
-      takers.map((taker) => makeTarget(taker, id)),
-    );
+    return modelOf(createPool({ model: id, endpoints: takers.map((taker) => makeTarget(taker, id, true)) }));
   }
 
   function named(name: string, field: string): readonly ProviderEntry[] {

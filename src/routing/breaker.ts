@@ -40,6 +40,9 @@ const lastResortFloorMs = 1000;
 const asked = 0;
 const accepted = 1;
 
+/** The generation of calls that belong to none. */
+const outside = -1;
+
 /**
  * What open means. A breaker stands in front of one endpoint in one process: what this process sees of the network need not be
  * what another sees. Calls in flight are never touched. All times are monotonic milliseconds.
@@ -101,8 +104,10 @@ export class Breaker {
     }
     const until = this.#openUntil(phase, sole);
     if (now < until) return { until };
-    // Failing slowly is dear to callers: where a check tells for nothing, it goes first.
-    return phase.slow && this.#checkWorks && !this.#checked && !sole ? { until: undefined } : undefined;
+    // Failing slowly is dear to callers: where a check tells for nothing, it goes first. But a check may break, too.
+    const waitsForCheck = phase.slow && this.#checkWorks && !this.#checked && !sole;
+    const atLatest = until + this.#settings.slowCapMs;
+    return waitsForCheck && now < atLatest ? { until: atLatest } : undefined;
   }
 
   /**
@@ -119,6 +124,11 @@ export class Breaker {
     }
     this.#trip.began(now);
     return { generation: this.#generation, startedAt: now, kind: "normal" };
+  }
+
+  /** The right to a call that an operator lets through whatever the breaker thinks. It hears nothing of it. */
+  bypass(now: number): Permit {
+    return { generation: outside, startedAt: now, kind: "normal" };
   }
 
   /**

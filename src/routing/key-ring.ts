@@ -143,7 +143,9 @@ export class KeyRing {
   blocked(now: number, endpoint: string): NoKey | undefined {
     let soonest = Number.POSITIVE_INFINITY;
     const held = { rate_limited: 0, quota_exhausted: 0, key_refused: 0 };
-    for (const slot of this.#slots) {
+    const count = this.#slots.length;
+    for (let step = 0; step < count; step++) {
+      const slot = this.#slots[(this.#cursor + step) % count] as Slot; // in range: modulo
       const until = usableAt(slot, endpoint);
       if (until <= now) return undefined;
       if (until < soonest) soonest = until;
@@ -178,6 +180,7 @@ export class KeyRing {
       const until = stated ?? now + fullJitter(this.#rng, old?.times ?? 0, { baseMs, maxMs });
       hold = { since: now, until, times: (old?.times ?? 0) + 1, trialAt: undefined };
       slot.rates.set(endpoint, hold);
+      bound(slot.rates, now);
     }
     slot.doubtful = true;
     this.#noticeAccountLimit(slot, endpoint, now, hold?.until ?? now);
@@ -252,13 +255,28 @@ export class KeyRing {
   #noticeAccountLimit(slot: Slot, endpoint: string, now: number, until: number): void {
     const last = this.#limits.get(endpoint);
     this.#limits.set(endpoint, { slot, at: now, until });
+    bound(this.#limits, now);
     if (!last || last.slot === slot || now - last.at > accountLimitMs) return;
     const longer = Math.max(last.until, until);
     for (const { rates } of this.#slots) {
       const hold = rates.get(endpoint);
       if (hold) prolong(hold, now, Math.max(hold.until, longer));
       else rates.set(endpoint, { since: now, until: longer, times: 0, trialAt: undefined });
+      bound(rates, now);
     }
+  }
+}
+
+/** Where a provider takes any model, callers may make up any number of endpoints. */
+const maxEndpoints = 1000;
+
+/** Keeps a map by endpoints small: what is over goes first, then what is oldest. */
+function bound(map: Map<string, { readonly until: number }>, now: number): void {
+  if (map.size <= maxEndpoints) return;
+  for (const [endpoint, { until }] of map) if (until <= now) map.delete(endpoint);
+  for (const endpoint of map.keys()) {
+    if (map.size <= maxEndpoints) return;
+    map.delete(endpoint);
   }
 }
 

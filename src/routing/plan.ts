@@ -359,6 +359,8 @@ export class Plan<E extends Endpoint> {
       take: () => {
         const move = this.#onward(undefined, this.#engine.clock.now());
         if (move?.kind === "attempt") return { grant: move.grant };
+        // The process as a whole is full: that passes.
+        if (move) return { until: undefined };
         const queueable = this.#queueable();
         return queueable.length > 0 ? { until: soonestOf(queueable) } : { gone: true };
       },
@@ -486,7 +488,8 @@ export class Plan<E extends Endpoint> {
     if (!slot) return undefined;
     const limits = member.limits;
     const leaseMs = (this.#bounds.mode === "open" ? limits.firstContentMs : limits.totalMs) + 1000;
-    const permit = lastResort ?? state.breaker.acquire(now, leaseMs);
+    const bypassed = state.manual?.state === "forced_closed";
+    const permit = lastResort ?? (bypassed ? state.breaker.bypass(now) : state.breaker.acquire(now, leaseMs));
     engineState.begin(state, provider, now);
     if (counts) {
       this.#counted += 1;

@@ -227,9 +227,8 @@ export class EngineState {
     const { usage } = this.endpoint(endpoint);
     const { usage: ofProvider } = this.provider(endpoint);
     if (full(usage) || full(ofProvider)) return { reason: "concurrency", wait: "queue" };
-    if (usage.inFlight >= this.#settings.inFlight.endpoint && usage.maxConcurrent === undefined) {
-      return { reason: "overflow" };
-    }
+    const ownLimit = usage.maxConcurrent ?? ofProvider.maxConcurrent;
+    if (ownLimit === undefined && usage.inFlight >= this.#settings.inFlight.endpoint) return { reason: "overflow" };
     const until = Math.max(usage.bucket?.availableAt(now) ?? now, ofProvider.bucket?.availableAt(now) ?? now);
     return until > now ? { reason: "rate_limited", until, wait: "queue" } : undefined;
   }

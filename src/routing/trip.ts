@@ -57,7 +57,8 @@ export class Trip {
     const { consecutive, errorRate, minFailures, minCalls } = this.#settings;
     const failures = this.#counts.total(now, failure);
     const calls = failures + this.#counts.total(now, success) + this.#counts.total(now, inFlight);
-    if (calls < minCalls) return this.#run >= consecutive;
+    // As long as there cannot be enough failures for a rate, a row of them must do.
+    if (calls < Math.max(minCalls, minFailures)) return this.#run >= consecutive;
     return failures >= minFailures && failures / calls >= errorRate;
   }
 

@@ -234,6 +234,7 @@ function engineSettings(routing: Config["routing"]): RoutingSettings {
     },
     retryBudget: routing.retry_budget,
     queue: { maxWaitMs: routing.queue.max_wait, bound: routing.queue.bound },
+    inFlight: routing.in_flight,
     affinity: routing.affinity,
   });
 }

@@ -208,6 +208,12 @@ const routing = z
       .prefault({}),
     breaker,
     retry_budget: amount(0, 1).default(defaults.retryBudget),
+    in_flight: z
+      .strictObject({
+        endpoint: wholeNumber(1, 1_000_000).default(defaults.inFlight.endpoint),
+        process: wholeNumber(1, 1_000_000).default(defaults.inFlight.process),
+      })
+      .prefault({}),
     affinity: z.enum(["none", "prompt_cache_key", "caller", "prefix"]).default(defaults.affinity),
     queue: z
       .strictObject({

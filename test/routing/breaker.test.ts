@@ -161,12 +161,20 @@ describe("an open breaker", () => {
     const { breaker: made, openAt } = breaker();
     made.checkSucceeded(0);
     openAt(1, true);
-    expect(made.barred(120_000)).toEqual({ until: undefined });
-    made.checkSucceeded(120_001);
-    expect(made.barred(120_001)).toBeUndefined();
+    expect(made.barred(10_000)).toBeDefined();
+    made.checkSucceeded(10_001);
+    expect(made.barred(10_001)).toBeUndefined();
     const withoutCheck = breaker();
     withoutCheck.openAt(1, true);
     expect(withoutCheck.breaker.barred(61_000)).toBeUndefined();
+  });
+
+  test("does not wait for a check that has ceased to work longer than a minute", () => {
+    const { breaker: made, openAt } = breaker();
+    made.checkSucceeded(0);
+    openAt(1, true);
+    expect(made.barred(30_000)?.until).toBeLessThanOrEqual(65_001);
+    expect(made.barred(65_002)).toBeUndefined();
   });
 
   test("lets probes begin at once when a free check succeeds, and is not closed by it", () => {

@@ -368,7 +368,8 @@ async function swarm(seed: number): Promise<{ violations: readonly string[]; tra
   const checkLimits = ({ id, provider, use, providerUse }: Endpoint) => {
     if (under.size > settings.inFlight.process) violated(`${under.size} calls in the process`);
     const here = countAt((call) => call.endpoint.id === id);
-    if (here > (use?.maxConcurrent ?? settings.inFlight.endpoint)) violated(`${here} calls at ${id}`);
+    if (here > (use?.maxConcurrent ?? providerUse?.maxConcurrent ?? settings.inFlight.endpoint))
+      violated(`${here} calls at ${id}`);
     const there = countAt((call) => call.endpoint.provider === provider);
     if (there > (providerUse?.maxConcurrent ?? Number.POSITIVE_INFINITY)) violated(`${there} calls at ${provider}`);
   };

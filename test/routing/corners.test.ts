@@ -10,10 +10,24 @@ import { Breaker } from "../../src/routing/breaker.ts";
 import type { Endpoint } from "../../src/routing/endpoint.ts";
 import { KeyRing, type KeySlot } from "../../src/routing/key-ring.ts";
 import type { Lease } from "../../src/routing/lease.ts";
-import { routingDefaults } from "../../src/routing/settings.ts";
+import { createRouter } from "../../src/routing/router.ts";
+import { routingDefaults, routingSettings } from "../../src/routing/settings.ts";
 import { createCancellation } from "../../src/runtime/cancellation.ts";
+import type { Clock } from "../../src/runtime/clock.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
-import { bench, endpoint, failureOf, failures, keys, pass, sharingPool, told, toldSkips } from "../support/routing.ts";
+import { createVirtualClock } from "../../src/simulation/virtual-clock.ts";
+import {
+  bench,
+  classify,
+  endpoint,
+  failureOf,
+  failures,
+  keys,
+  pass,
+  sharingPool,
+  told,
+  toldSkips,
+} from "../support/routing.ts";
 
 type Bench = ReturnType<typeof bench>;
 
@@ -857,4 +871,70 @@ test("a prompt is measured once, however many targets its price is told for", ()
   for (let count = 0; count < 50; count++) options.request?.cost?.(endpoint("a") as Target);
   release();
   expect(measured).toBeLessThanOrEqual(1);
+});
+
+test("an endpoint that an operator has forced closed keeps its breaker still, however often it fails", async () => {
+  const made = bench();
+  const a = endpoint("a");
+  made.router.state.endpoint(a).manual = { state: "forced_closed", reason: "it is fine", sinceTimeMs: 1 };
+  const two = sharingPool([a, endpoint("b", { tier: 2 })]);
+  const attempt = ({ endpoint: { provider } }: Lease) =>
+    provider === "a" ? Promise.reject(failures.refusedConnection()) : serves();
+  for (let count = 0; count < 30; count++) {
+    expect(told((await made.router.run(two, attempt, made.options())).trail)[0]).toBe("a/m transient_fault");
+    await made.clock.advance(100);
+  }
+  expect(made.breakers.length).toBeLessThanOrEqual(1);
+});
+
+test("an endpoint that begins to fail every call is found out at any rate of calls, whatever thresholds are set", () => {
+  for (const minFailures of [5, 20, 100]) {
+    for (const perSecond of [0.5, 1, 2, 5, 20]) {
+      const breaker = new Breaker({ ...routingDefaults.breaker, minFailures }, seededRng(1));
+      // All was well for half a minute.
+      for (let now = 0; now < 90_000 && breaker.state === "closed"; now += 1000 / perSecond) {
+        breaker.settle(breaker.acquire(now, 1000), now, now < 30_000 ? "success" : "failure");
+      }
+      expect([minFailures, perSecond, breaker.state]).toEqual([minFailures, perSecond, "open"]);
+    }
+  }
+});
+
+describe("time that goes wrong", () => {
+  test("in our own process is not held against an endpoint: a timer that fires late says nothing of it", async () => {
+    const clock = createVirtualClock();
+    // It stands still for half a second just when the time limit is up.
+    const late: Clock = { ...clock, schedule: (ms, call) => clock.schedule(ms === 1000 ? 1500 : ms, call) };
+    const router = createRouter({ clock: late, rng: seededRng(1), settings: routingSettings({ maxAttempts: 1 }) });
+    const a = endpoint("a", { limits: { firstContentMs: 1000, totalMs: 1000 } });
+    const options = { classify, cancellation: createCancellation(), deadline: 60_000, maxAttempts: 1, traceId: "" };
+    await pass(clock, failureOf(router.run(sharingPool([a]), never, options)));
+    expect(router.state.endpoint(a).breaker.tally(clock.now()).failures).toBe(0);
+  });
+
+  test("on the wall changes nothing: neither waits nor rests nor breakers go by it", async () => {
+    const ways: string[][] = [];
+    for (const dayMs of [0, 86_400_000, -86_400_000]) {
+      const clock = createVirtualClock();
+      const jumping: Clock = { ...clock, wallTime: () => clock.wallTime() + (clock.now() > 3000 ? dayMs : 0) };
+      const router = createRouter({ clock: jumping, rng: seededRng(1) });
+      const two = sharingPool([
+        endpoint("a", { keys: keys("k1", "k2"), use: { maxRps: 3 } }),
+        endpoint("b", { tier: 2, keys: keys("k1") }),
+      ]);
+      const way: string[] = [];
+      for (let count = 0; count < 60; count++) {
+        const attempt = async ({ endpoint: { provider }, key }: Lease) => {
+          way.push(`${clock.now().toFixed(0)} ${provider} ${key?.name}`);
+          if (provider === "a" && count % 7 < 5) throw count % 2 ? failures.serverError() : failures.rateLimited(700);
+        };
+        const options = { classify, cancellation: createCancellation(), traceId: "", maxAttempts: 4 };
+        await pass(clock, router.run(two, attempt, { ...options, deadline: clock.now() + 20_000 }).catch(ignored));
+        await clock.advance(100);
+      }
+      ways.push(way);
+    }
+    expect(ways[1]).toEqual(ways[0]);
+    expect(ways[2]).toEqual(ways[0]);
+  });
 });

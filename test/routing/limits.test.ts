@@ -167,6 +167,32 @@ describe("more calls in flight than the gateway takes on", () => {
     expect(made.router.state.inFlight).toBe(0);
   });
 
+  test("are more where an operator allows more, at an endpoint or at its provider", async () => {
+    for (const change of [{ use: { maxConcurrent: 3 } }, { providerUse: { maxConcurrent: 3 } }]) {
+      const made = bench({ inFlight: { endpoint: 2, process: 100 } });
+      const sole = sharingPool([endpoint("a", change)]);
+      const open = () => made.router.open(sole, serves, made.options({ queueMaxWaitMs: 0 }));
+      const leases = [await open(), await open(), await open()];
+      expect(toldSkips((await failureOf(open())).trail)).toEqual(["a/m concurrency"]);
+      for (const { lease } of leases) lease.settle({ ok: true });
+    }
+  });
+
+  test("of the process for a moment do not send those home who wait in line", async () => {
+    const made = bench({ inFlight: { endpoint: 256, process: 2 } });
+    const limited = sharingPool([endpoint("a", { use: { maxConcurrent: 1 } })]);
+    const held = await made.router.open(limited, serves, made.options());
+    const waiting = made.router.open(limited, serves, made.options());
+    await made.clock.advance(10);
+    const other = await made.router.open(sharingPool([endpoint("b")]), serves, made.options());
+    await made.clock.advance(10);
+    held.lease.settle({ ok: true });
+    other.lease.settle({ ok: true });
+    await made.clock.advance(10);
+    (await waiting).lease.settle({ ok: true });
+    expect(made.router.state.inFlight).toBe(0);
+  });
+
   test("of the whole process fail at once, whatever endpoints there are", async () => {
     const made = bench({ inFlight: { endpoint: 256, process: 1 } });
     const opened = await made.router.open(sharingPool([endpoint("a")]), serves, made.options());

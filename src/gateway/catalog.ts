@@ -113,7 +113,7 @@ export function createCatalog(content: {
   const forwardedModels = new Map<string, CatalogModel>();
   /** By what a caller may use: a pin gets nobody more than that. */
   const pinnedPools = new WeakMap<object, Map<string, Pool<Target>>>();
-  const forwarding = content.providers.filter((provider) => provider.models.length === 0);
+  const forwarding = content.providers.filter((provider) => provider.enabled && provider.models.length === 0);
   const soleModel = publicModels.size === 1 ? [...publicModels.keys()][0] : undefined;
   const defaultModel = content.defaultModel ?? soleModel;
 

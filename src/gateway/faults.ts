@@ -302,12 +302,16 @@ export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: Ro
   const summary = summaryOf(trail);
   const wait = retryAfterMs !== undefined && { retryAfterMs };
   const { attempts, skips } = trail;
-  // What was left out for want of attempts says nothing, where every attempt was limited.
-  const others = skips.filter(({ reason }) => reason !== "attempt_cap" || attempts.length === 0);
+  // Whoever is never asked says nothing, nor does what was left out for want of attempts where every attempt was limited.
+  const others = skips.filter(
+    ({ reason }) => !isLasting(reason) && (reason !== "attempt_cap" || attempts.length === 0),
+  );
   const limited = attempts.every(({ outcome }) => isLimit(outcome)) && others.every(({ reason }) => isLimit(reason));
   if (limited && attempts.length + others.length > 0) return { kind: "all_limited", summary, ...wait };
   if (attempts.length === 0) {
-    const soon = retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, longestUnavailableMs) };
+    const lasting = skips.every(({ reason }) => isLasting(reason)) ? longestUnavailableMs : undefined;
+    const knownMs = retryAfterMs ?? lasting;
+    const soon = knownMs !== undefined && { retryAfterMs: Math.min(knownMs, longestUnavailableMs) };
     return { kind: "nothing_to_try", summary, ...soon };
   }
   // What was left untried was left for lack of the caller's time.
@@ -316,6 +320,11 @@ export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: Ro
   const onlyMissing = attempts.every(({ outcome }) => outcome === "model_unavailable");
   if (trail.policy === "direct" && onlyMissing) return { kind: "unknown_model", model: trail.model };
   return { kind: "all_failed", summary, capped };
+}
+
+/** Whether a skip is as somebody has configured it, so that waiting does not help. */
+function isLasting(reason: SkipReason): boolean {
+  return reason === "disabled" || reason === "model_not_served";
 }
 
 /** Whether an attempt or a skip was a matter of rates, quotas or limits: then coming back later helps. */

@@ -260,6 +260,8 @@ export class Plan<E extends Endpoint> {
       }
       const grant = this.#pick(tier, index, now);
       if (grant) return { kind: "attempt", grant };
+      const limit = last ? undefined : this.#patienceForLimit(index + 1, now);
+      if (limit) return limit;
     }
     for (const { member, tier } of this.#returning) {
       const grant = this.#grant(member, tier, now, true);
@@ -324,6 +326,19 @@ export class Plan<E extends Endpoint> {
     last.returns += 1;
     const reason = last.verdict?.retryAfterMs === undefined ? "backoff" : "retry_after";
     return { kind: "wait", ms, reason, again: last.endpoint };
+  }
+
+  /** Who comes while a tier's endpoints are limited waits for them, too, instead of being served by a worse one at once. */
+  #patienceForLimit(nextTier: number, now: number): Move<E> | undefined {
+    const { rng, settings } = this.#engine;
+    if (settings.patienceMs === 0 || this.#patienceUsed) return undefined;
+    const until = soonestOf(
+      this.#hindered.filter(({ wait, reason }) => wait === "retry_after" && reason === "rate_limited"),
+    );
+    if (until === undefined || until - now > settings.patienceMs || this.#countFree(nextTier, 1, now) === 0)
+      return undefined;
+    this.#patienceUsed = true;
+    return { kind: "wait", ms: afterRetryAfter(rng, until - now), reason: "retry_after" };
   }
 
   #patienceMs({ verdict, returns, endpoint }: Tried<E>, now: number): number | undefined {
@@ -447,7 +462,7 @@ export class Plan<E extends Endpoint> {
   }
 
   #giveUp(reason: "deadline" | "attempt_cap" | undefined): Move<E> {
-    if (reason) {
+    if (reason && this.#engine.settings.failover) {
       for (const { members } of this.#pool.tiers) {
         for (const member of members) {
           if (this.#tried.has(member.id)) continue;

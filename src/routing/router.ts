@@ -175,6 +175,7 @@ export function createRouter(machine: {
       const { error, verdict } = mostUseful(failures);
       const soonest = plan.soonest();
       const retryAfterMs = soonest === undefined ? undefined : Math.max(0, soonest - clock.now());
+      observer.failed?.(trail);
       throw new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
     } finally {
       disarm();

@@ -257,6 +257,10 @@ function both(first: RouteObserver, second: RouteObserver): RouteObserver {
       first.skipped?.(trail, skip);
       second.skipped?.(trail, skip);
     },
+    failed(trail) {
+      first.failed?.(trail);
+      second.failed?.(trail);
+    },
     breakerChanged(endpoint, state, untilTimeMs) {
       first.breakerChanged?.(endpoint, state, untilTimeMs);
       second.breakerChanged?.(endpoint, state, untilTimeMs);

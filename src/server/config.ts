@@ -15,9 +15,10 @@ const duration = z.union([z.number(), z.string()]).transform((value, context) =>
 const positiveDuration = duration.refine((ms) => ms > 0, "expected more than 0");
 
 function durationMs(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text.trim());
+  // Without a unit: seconds, for what comes out of the environment is a text.
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim());
   const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-  return match ? Number(match[1]) * (units[match[2] ?? ""] ?? 0) : undefined;
+  return match ? Number(match[1]) * (units[match[2] ?? "s"] ?? 0) : undefined;
 }
 
 /** Names stand in trails, headers and `provider:model`, so they hold nothing that would read as something else there. */
@@ -324,7 +325,8 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
   }
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
   const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
-  const secret = path.some((step) => /key|value|secret|token|password/i.test(String(step)));
+  const secret =
+    typeof value === "string" && path.some((step) => /key|value|secret|token|password/i.test(String(step)));
   // A URL that is refused may be refused for the password in it, or be a key in the wrong place.
   if (secret || (String(path.at(-1)) === "base_url" && /[@?#]|^"\w{1,6}-/.test(text))) return "[secret]";
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
@@ -348,6 +350,9 @@ function crossCheck(config: Config): ConfigProblem[] {
   for (const [index, { targets }] of config.models.entries()) {
     for (const [position, { provider: wanted, model }] of targets.entries()) {
       const path = `models[${index}].targets[${position}]`;
+      if (targets.findIndex((other) => other.provider === wanted && other.model === model) < position) {
+        complain(path, `${wanted}/${model}`, "expected each target once");
+      }
       const found = byName.get(wanted);
       if (!found) complain(`${path}.provider`, wanted, "expected the name of a configured provider");
       else if (found.models.length > 0 && !found.models.some(({ id }) => id === model)) {
@@ -383,6 +388,16 @@ function crossCheck(config: Config): ConfigProblem[] {
     const ids = models.map(({ id }) => id);
     if (fallback !== undefined && ids.length > 0 && !ids.includes(fallback)) {
       complain(`providers[${index}].default_model`, fallback, "expected one of the provider's models");
+    }
+    const targeted = config.models.some(({ targets }) =>
+      targets.some((each) => each.provider === config.providers[index]?.name),
+    );
+    if (config.providers[index]?.health_check && ids.length === 0 && !targeted) {
+      complain(
+        `providers[${index}].health_check`,
+        config.providers[index].name,
+        "expected models of it, or a target: nothing would be checked",
+      );
     }
     for (const [position, id] of ids.entries()) {
       if (ids.indexOf(id) < position)

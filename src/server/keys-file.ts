@@ -31,6 +31,8 @@ export function readKeysFile(path: string, at: string): { keys: string[]; proble
       );
     } else keys.add(key);
   }
+  // A file that is being written anew is empty for a moment; and a provider without keys wants no file.
+  if (keys.size === 0 && problems.length === 0) problems.push(problem("expected at least one key in it"));
   if (keys.size > maxKeys) problems.push(problem(`expected at most ${maxKeys} keys`));
   return { keys: [...keys], problems: problems.slice(0, 10) };
 }

@@ -6,7 +6,7 @@ import { complete } from "../../gateway/complete.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
 import { checkBody } from "../../providers/openai/check-body.ts";
 import { bodyCharacters } from "../../providers/openai/estimate.ts";
-import { arrayOf, countOf, type JsonObject, textOf } from "../../providers/openai/json.ts";
+import { arrayOf, countOf, type JsonObject, objectOf, textOf } from "../../providers/openai/json.ts";
 import { editMembers } from "../../providers/openai/json-members.ts";
 import { type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
 import type { Trail } from "../../routing/trail.ts";
@@ -141,8 +141,8 @@ function callOf({ json }: NativeRequest, exchange: Exchange, caller: Caller): Ca
   };
 }
 
-/** What requests with one beginning have in common: the system prompt and the first question, as far as they matter. */
+/** What requests with one beginning have in common: the system prompt, or what a conversation began with, as far as it matters. */
 function promptPrefix(json: JsonObject): string | undefined {
-  const [first, second] = arrayOf(json["messages"]);
-  return JSON.stringify([first, second])?.slice(0, 4096);
+  const content = objectOf(arrayOf(json["messages"])[0])?.["content"];
+  return (textOf(content) ?? JSON.stringify(content))?.slice(0, 4096);
 }

@@ -115,12 +115,10 @@ function cacheKey({ extensionJson }: Prompt): string | undefined {
   return json === undefined ? undefined : textOf(parseJson(json));
 }
 
-/** What requests with one beginning have in common: the system prompt and the first question, as far as they matter. */
-function promptPrefix({ messages }: Prompt): string {
-  const texts = messages
-    .slice(0, 2)
-    .flatMap(({ parts }) => parts.map(({ kind }) => (kind.case === "text" ? kind.value : "")));
-  return texts.join("\n").slice(0, 4096);
+/** What requests with one beginning have in common: the system prompt, or what a conversation began with, as far as it matters. */
+function promptPrefix({ messages }: Prompt): string | undefined {
+  const texts = messages[0]?.parts.map(({ kind }) => (kind.case === "text" ? kind.value : ""));
+  return texts?.join("").slice(0, 4096);
 }
 
 function tell(context: HandlerContext, headers: Record<string, string>): void {

@@ -17,12 +17,17 @@ export function createHopLog(write: (line: string) => void, level: HopLogLevel, 
       if (level === "debug" || attempt.outcome !== "ok") write(attemptLine(trail, attempt));
     },
     skipped(trail, skip) {
-      // At info a request that was served all the same is not worth a line for each endpoint that was left in peace.
-      if (level === "debug" || trail.attempts.length > 0) write(skipLine(trail, skip, wallTime()));
+      if (level === "debug") write(skipLine(trail, skip, wallTime()));
+    },
+    failed(trail) {
+      // At info an endpoint that was left in peace is worth a line only to a request that was not served.
+      if (level === "info") for (const skip of trail.skips) write(skipLine(trail, skip, wallTime()));
+      const tries = trail.attempts.length === 1 ? "1 attempt" : `${trail.attempts.length} attempts`;
+      write(`${start(trail, wallTime())}  ${styleText("red", "not served")}, after ${tries}`);
     },
     breakerChanged(endpoint, state, untilTimeMs) {
       const now = wallTime();
-      const until = untilTimeMs === undefined ? "" : `  for ${seconds(untilTimeMs - now)}`;
+      const until = untilTimeMs === undefined ? "" : `  for ${seconds(untilTimeMs - now)} at most`;
       const colour = state === "open" ? "red" : state === "closed" ? "green" : "yellow";
       const words = {
         open: "breaker opens",

@@ -55,7 +55,7 @@ async function serveConfig(
   });
   const listener = createListener(gateway.handle, clock);
   // Before the port is open: whoever sees it open may send a signal.
-  const leaving = firstSignal(clock, (signal) => say(`${signal}: no new connections; calls in flight may end.`));
+  const leaving = firstSignal(clock, (signal) => say(`${signal}: leaving; calls in flight may end.`));
   const { host, port: wanted } = config.server;
   const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
     await gateway.close();

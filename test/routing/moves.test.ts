@@ -96,6 +96,21 @@ describe("after a failure a request tries, in this order,", () => {
     expect(providers(hops)).toEqual(["a rate_limited", "a rate_limited", "a ok"]);
   });
 
+  test("the limited endpoint, too, when it comes while that rests and patience suffices; at once the worse tier without", async () => {
+    for (const [patienceMs, expected] of [
+      [3000, "a ok"],
+      [0, "c ok"],
+    ] as const) {
+      const made = bench({ patienceMs });
+      const two = tiers(["a", 1], ["c", 2]);
+      const attempt = scripted({ a: [() => failures.rateLimited(1000), () => failures.rateLimited(1000)] });
+      void pass(made.clock, made.router.run(two, attempt, made.options({ maxAttempts: 1 }))).catch(() => {});
+      await made.clock.advance(100);
+      const { trail } = await pass(made.clock, made.router.run(two, attempt, made.options()));
+      expect(providers(told(trail))).toEqual([expected]);
+    }
+  });
+
   test("the best endpoint again, when nothing else is left, with growing waits up to the cap", async () => {
     const { way: hops, trail, error } = await way({ a: failures.serverError }, sharingPool([endpoint("a")]));
     expect(hops).toEqual(Array(4).fill("a/m transient_fault"));

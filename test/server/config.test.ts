@@ -52,6 +52,28 @@ describe("a configuration", () => {
     });
   });
 
+  test("takes durations as texts of seconds, as the environment has them", () => {
+    const config = checkConfig({ providers: [{ ...local, timeout: "60" }], routing: { patience: "1.5" } }, "test");
+    expect(config.providers[0]?.timeout).toBe(60_000);
+    expect(config.routing.patience).toBe(1500);
+  });
+
+  test("shows numbers as they are, though a secret might stand there; refuses a target twice and a check of nothing", () => {
+    expect(
+      problemsOf({
+        providers: [{ ...local, timeouts: { first_token: -1 } }],
+        routing: { key_rotations: { rate: 65 } },
+      }).join(),
+    ).toMatch(/= -1: .*= 65: /);
+    const target = { provider: "a", model: "m" };
+    expect(problemsOf({ providers: [local], models: [{ name: "think", targets: [target, target] }] })).toEqual([
+      'models[0].targets[1] = "a/m": expected each target once',
+    ]);
+    expect(problemsOf({ providers: [{ ...local, health_check: {} }] })[0]).toMatch(
+      /^providers\[0\]\.health_check .*nothing would be checked/,
+    );
+  });
+
   test("is told everything that is wrong with it at once, with path, value and what was expected", () => {
     const problems = problemsOf({
       server: { port: 70_000, prot: 1 },

@@ -33,6 +33,12 @@ describe("a file of keys", () => {
     expect(JSON.stringify(problems)).not.toContain("canary");
   });
 
+  test("that holds no key is refused: it may be one that is just being written", () => {
+    expect(readKeysFile(fileOf("# none yet\n"), "at").problems).toMatchObject([
+      { expected: "expected at least one key in it" },
+    ]);
+  });
+
   test("that is not there is told with the path of its setting before anything starts", () => {
     const config = fileOf("");
     const text = { providers: [{ name: "a", base_url: "http://127.0.0.1:1/v1", keys_file: "/nowhere/keys.txt" }] };
@@ -77,8 +83,10 @@ describe("keys that are read again", () => {
   test("stay as they were when the file cannot be read", () => {
     const path = fileOf("sk-test-canary-1\n");
     const { gateway, names } = gatewayOf(path);
-    writeFileSync(path, "a key with blanks\n");
-    expect(() => gateway.reloadKeys()).toThrow(ConfigError);
-    expect(names()).toEqual(["k1", "k2"]);
+    for (const text of ["a key with blanks\n", ""]) {
+      writeFileSync(path, text);
+      expect(() => gateway.reloadKeys()).toThrow(ConfigError);
+      expect(names()).toEqual(["k1", "k2"]);
+    }
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Breaker, type Permit } from "../../src/routing/breaker.ts";
 import { routingDefaults } from "../../src/routing/settings.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
+import { bench, endpoint, sharingPool } from "../support/routing.ts";
 
 const settings = routingDefaults.breaker;
 
@@ -240,6 +241,27 @@ describe("a half-open breaker", () => {
     made.breaker.settle(early[10] as Permit, now, "failure");
     expect(made.breaker.state).toBe("half_open");
   });
+});
+
+test("the router lends a probe for as long as an attempt may take and a second: a stream until its first content, an answer until its end", async () => {
+  for (const [mode, limitMs] of [
+    ["open", 10_000],
+    ["run", 20_000],
+  ] as const) {
+    const made = bench({ maxAttempts: 1 });
+    const two = sharingPool([endpoint("a", { tier: 1 }), endpoint("b", { tier: 2 })]);
+    const { breaker: real } = made.router.state.endpoint(endpoint("a"));
+    for (let count = 0; count < 5; count++) real.settle(real.acquire(0, 1000), 0, "failure");
+    await made.clock.advance(5000);
+    const acquired: number[] = [];
+    const acquire = real.acquire.bind(real);
+    real.acquire = (now, leaseMs) => {
+      acquired.push(leaseMs);
+      return acquire(now, leaseMs);
+    };
+    await made.router[mode](two, () => Promise.resolve(), made.options());
+    expect(acquired).toEqual([limitMs + 1000]);
+  }
 });
 
 describe("an answer that breaks off after its call has counted as a success", () => {

@@ -167,6 +167,16 @@ describe("more calls in flight than the gateway takes on", () => {
     expect(made.router.state.inFlight).toBe(0);
   });
 
+  test("are, where nobody says otherwise, two hundred and fifty-six at an endpoint and ten thousand in the process", async () => {
+    const made = bench();
+    const open = (name: string) => made.router.open(sharingPool([endpoint(name)]), serves, made.options());
+    for (let count = 0; count < 10_000; count++) await open(`p${Math.floor(count / 256)}`);
+    expect(toldSkips((await failureOf(open("p0"))).trail)).toEqual(["p0/m overflow"]);
+    // The last endpoint has room of its own, but the process has none.
+    expect(made.router.state.endpoint(endpoint("p39")).usage.inFlight).toBeLessThan(256);
+    expect(toldSkips((await failureOf(open("p39"))).trail)).toEqual(["p39/m overflow"]);
+  });
+
   test("are more where an operator allows more, at an endpoint or at its provider", async () => {
     for (const change of [{ use: { maxConcurrent: 3 } }, { providerUse: { maxConcurrent: 3 } }]) {
       const made = bench({ inFlight: { endpoint: 2, process: 100 } });

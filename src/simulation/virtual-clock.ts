@@ -1,4 +1,4 @@
-import type { Clock } from "../runtime/clock.ts";
+import { type Clock, nextTurn } from "../runtime/clock.ts";
 
 /** A clock that stands still until it is told to go on: what takes an hour takes no time, and every run is the same. */
 export interface VirtualClock extends Clock {
@@ -40,7 +40,7 @@ export function createVirtualClock(startWallMs = Date.UTC(2026, 0, 1)): VirtualC
     },
     async advance(ms) {
       const end = now + ms;
-      await settled();
+      await nextTurn();
       for (let timer = heap[0]; timer && timer.at <= end; timer = heap[0]) {
         pop(heap);
         if (timer.calledOff) continue;
@@ -48,7 +48,7 @@ export function createVirtualClock(startWallMs = Date.UTC(2026, 0, 1)): VirtualC
         pending -= 1;
         now = Math.max(now, timer.at);
         timer.fire();
-        await settled();
+        await nextTurn();
       }
       now = end;
     },
@@ -85,9 +85,4 @@ function pop(heap: Timer[]): void {
     hole = child;
   }
   heap[hole] = last;
-}
-
-/** Lets promises that hang on each other settle; a chain is as long as the code's awaits, and a hundred are more than any has. */
-async function settled(): Promise<void> {
-  for (let step = 0; step < 100; step++) await Promise.resolve();
 }

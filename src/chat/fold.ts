@@ -36,7 +36,7 @@ export class StreamGrammarError extends Error {
  * Strict on purpose: an event out of place is an error here, where a lenient reader would guess.
  */
 export function createFold(): Fold {
-  const completion = create(CompletionSchema);
+  let completion = create(CompletionSchema);
   const candidates = new Map<number, { candidate: Candidate; open: Set<number>; ended: boolean }>();
   let started = false;
   let ended = false;
@@ -63,7 +63,9 @@ export function createFold(): Fold {
   }
 
   return {
-    completion,
+    get completion() {
+      return completion;
+    },
     get ended() {
       return ended;
     },
@@ -118,6 +120,11 @@ export function createFold(): Fold {
           Object.assign(completion.extensionJson, kind.value.extensionJson);
           break;
         }
+        case "restarted":
+          completion = create(CompletionSchema);
+          candidates.clear();
+          started = false;
+          break;
         default: // A kind of a later version is passed over, as the contract asks of every reader.
       }
     },

@@ -16,6 +16,8 @@ export {
   CandidateSchema,
   CompletionEndSchema,
   CompletionEventSchema,
+  CompletionRestartedSchema,
+  CompletionResumedSchema,
   CompletionSchema,
   CompletionStartSchema,
   FinishReason,

@@ -24,6 +24,11 @@ export class PeakEwma {
     }
     this.#at = now;
   }
+
+  /** An answer that was not waited for would have taken so long or longer. */
+  observeAtLeast(now: number, ms: number): void {
+    if (ms > (this.at(now) ?? 0)) this.observe(now, ms);
+  }
 }
 
 /** The last so many are enough for a quantile, and few enough to be sorted when somebody asks. */
@@ -37,6 +42,11 @@ export class RecentTimes {
   add(ms: number): void {
     this.#samples[this.#next] = ms;
     this.#next = (this.#next + 1) % sampleCount;
+  }
+
+  /** How many are known, up to as many as are kept. */
+  get count(): number {
+    return this.#samples.length;
   }
 
   /** @param share 0.9 for the time that nine of ten stay below; undefined when nothing is known */

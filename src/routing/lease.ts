@@ -46,3 +46,12 @@ export class AttemptTimeout extends Error {
     this.blameless = blameless;
   }
 }
+
+/** Why an attempt was called off: another one of the same request brought its first content sooner. */
+export class Superseded extends Error {
+  override name = "Superseded";
+
+  constructor() {
+    super("another attempt was quicker");
+  }
+}

@@ -8,7 +8,7 @@ export interface RouteObserver {
   committed?(trail: Trail, attempt: AttemptRecord): void;
   attemptEnded?(trail: Trail, attempt: AttemptRecord): void;
   skipped?(trail: Trail, skip: SkipRecord): void;
-  /** A request has failed before any content: nothing more is tried. */
+  /** A request has failed before any content, or after it when it could not go on elsewhere (`partial`): nothing more is tried. */
   failed?(trail: Trail): void;
   /** A breaker has opened, half opened or closed. @param untilTimeMs wall time until which it stays open at least */
   breakerChanged?(endpoint: string, state: BreakerState, untilTimeMs: number | undefined): void;

@@ -95,11 +95,11 @@ const soonMs = 1000;
 export class Plan<E extends Endpoint> {
   readonly #engine: Engine;
   readonly #pool: Pool<E>;
-  readonly #bounds: Bounds<E>;
+  #bounds: Bounds<E>;
   readonly #trail: TrailWriter;
   readonly #onSkip: (skip: SkipRecord) => void;
-  readonly #startedAt: number;
-  readonly #maxAttempts: number;
+  #startedAt: number;
+  #maxAttempts: number;
   readonly #tried = new Map<string, Tried<E>>();
   #last: Tried<E> | undefined;
   /** Attempts that count against the cap. */
@@ -196,6 +196,30 @@ export class Plan<E extends Endpoint> {
     tried.failedAt = this.#engine.clock.now();
     this.#last = tried;
     if (verdict.next === "larger") this.#outgrown = Math.max(this.#outgrown ?? 0, endpoint.contextWindow ?? 0);
+  }
+
+  /** An attempt beside the one that is under way, at an endpoint that can be had at once; undefined: there is none. */
+  hedge(): Grant<E> | undefined {
+    const { clock, settings, state } = this.#engine;
+    const now = clock.now();
+    if (!settings.failover || this.#counted >= this.#maxAttempts) return undefined;
+    if (this.#bounds.deadline - now < minAttemptMs || state.inFlight >= settings.inFlight.process) return undefined;
+    for (const [index, tier] of this.#pool.tiers.entries()) {
+      const grant = this.#pick(tier, index, now);
+      if (grant) return grant;
+    }
+    return undefined;
+  }
+
+  /** A stream has broken after its first content: one more attempt is planned, with a deadline of its own. */
+  goOn(grant: Grant<E>, verdict: Verdict, deadline: number): void {
+    this.#startedAt = this.#engine.clock.now();
+    this.#bounds = { ...this.#bounds, deadline };
+    this.#maxAttempts = Math.min(this.#maxAttempts, this.#counted + 1);
+    // Content has been served: another endpoint goes on sooner than the one that broke comes back.
+    this.#patienceUsed = true;
+    this.#queueLeft = false;
+    this.failed(grant, verdict);
   }
 
   /** An endpoint that could be asked after this one fails; undefined: none. Takes nothing. */

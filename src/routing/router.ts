@@ -1,21 +1,18 @@
-import {
-  type Cancellation,
-  type CancellationSource,
-  DeadlineExceeded,
-  linkedCancellation,
-} from "../runtime/cancellation.ts";
+import { type Cancellation, DeadlineExceeded, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
+import { beginAttempt, type OwnedLease } from "./attempt.ts";
 import type { Endpoint, Pool } from "./endpoint.ts";
 import { type Candidate, explain } from "./explain.ts";
-import { AttemptTimeout, type Lease, type Outcome } from "./lease.ts";
+import { Hedging, isPushback } from "./hedging.ts";
+import type { Lease } from "./lease.ts";
 import type { RouteObserver } from "./observer.ts";
 import { createPickers } from "./pickers.ts";
 import { type Engine, type Grant, type Move, Plan } from "./plan.ts";
 import { minAttemptMs, type RoutingSettings, routingDefaults } from "./settings.ts";
 import { EngineState } from "./state.ts";
 import type { PickRequest } from "./strategy/picker.ts";
-import { type AttemptRecord, createTrail, type Trail, type TrailWriter, type Waited } from "./trail.ts";
+import { createTrail, type Purpose, type Trail, type TrailWriter, type Waited } from "./trail.ts";
 import type { FaultClass, Verdict } from "./verdict.ts";
 import { WaitingLines } from "./waiting-line.ts";
 
@@ -47,6 +44,22 @@ export interface Routed<T, E extends Endpoint> {
   readonly trail: Trail;
 }
 
+/** A stream whose first content is in hand. */
+export interface Opened<T, E extends Endpoint> extends Routed<T, E> {
+  /**
+   * Goes on after the stream has broken, if the request may still make an attempt: settles the lease with the error, and makes one
+   * more, at the next endpoint. What it brings is what comes next; its owner settles its lease. Called at most once, instead of
+   * `settle`.
+   * @param attempt what is to be done there, which knows what the caller already has
+   * @param deadline of the new attempt's first content, monotonic ms
+   * @returns undefined when it comes to nothing: then the request is broken, and the trail says so
+   */
+  recover(error: unknown, attempt: Attempt<T, E>, deadline: number): Promise<Routed<T, E> | undefined>;
+}
+
+/** One upstream call. It closes what it holds when its lease's cancellation says so, also after it has brought something. */
+export type Attempt<T, E extends Endpoint> = (lease: Lease<E>) => Promise<T>;
+
 /** How `run` and `open` fail. */
 export class RouteError extends Error {
   override name = "RouteError";
@@ -75,20 +88,12 @@ export class RouteError extends Error {
 /** The attempt loop. It knows no payload: an attempt is a function that takes a lease and brings something. */
 export interface Router {
   /** Unary: resolves when an attempt has brought its whole answer. @throws RouteError */
-  run<T, E extends Endpoint>(
-    pool: Pool<E>,
-    attempt: (lease: Lease<E>) => Promise<T>,
-    options: RunOptions<E>,
-  ): Promise<Routed<T, E>>;
+  run<T, E extends Endpoint>(pool: Pool<E>, attempt: Attempt<T, E>, options: RunOptions<E>): Promise<Routed<T, E>>;
   /**
-   * Stream: resolves at the commit point, when an attempt has its first content in hand. From then on nothing hops, the time
-   * limits of the router are off, and the owner settles the lease. @throws RouteError
+   * Stream: resolves at the commit point, when an attempt has its first content in hand. From then on nothing hops by itself, the
+   * time limits of the router are off, and the owner settles the lease. @throws RouteError
    */
-  open<T, E extends Endpoint>(
-    pool: Pool<E>,
-    attempt: (lease: Lease<E>) => Promise<T>,
-    options: RunOptions<E>,
-  ): Promise<Routed<T, E>>;
+  open<T, E extends Endpoint>(pool: Pool<E>, attempt: Attempt<T, E>, options: RunOptions<E>): Promise<Opened<T, E>>;
   /** The order in which a pool would be tried now, and why some of it would not be. Changes nothing. */
   explain<E extends Endpoint>(pool: Pool<E>, request?: PickRequest<E>): readonly Candidate<E>[];
   /** What has been learnt, for whoever looks after it: health checks, operators, statistics. */
@@ -108,8 +113,30 @@ const usefulness: readonly FaultClass[] = [
   "misconfigured",
 ];
 
-/** A timer that fires so much later than it should shows that our own loop stood still. */
-const lateMs = 200;
+/** What one request has on its way. */
+interface Journey<E extends Endpoint> {
+  readonly pool: Pool<E>;
+  readonly plan: Plan<E>;
+  readonly trail: TrailWriter;
+  readonly mode: "run" | "open";
+  readonly failures: { readonly error: unknown; readonly verdict: Verdict }[];
+  /** Whether a slow attempt of it may have a second one beside it. */
+  hedgeable: boolean;
+}
+
+/** An attempt that brought something. */
+interface Landed<T, E extends Endpoint> {
+  readonly value: T;
+  readonly lease: OwnedLease<E>;
+  readonly grant: Grant<E>;
+}
+
+/** What an attempt begins with. */
+interface Start<E extends Endpoint> {
+  readonly grant: Grant<E>;
+  readonly waited: Waited | undefined;
+  readonly purpose: Purpose | undefined;
+}
 
 /** Makes a router; all its time and chance come from outside. */
 export function createRouter(machine: {
@@ -125,22 +152,43 @@ export function createRouter(machine: {
   const pickerOf = createPickers(state, clock, rng);
   const engine: Engine = { clock, rng, settings, state, pickerOf };
   const lines = new WaitingLines<Grant<Endpoint>>(clock, settings.queue.bound);
+  const hedging = new Hedging(settings.hedge);
+  const surroundings = { clock, state, observer, roomMade: () => lines.roomMade() };
 
   async function route<T, E extends Endpoint>(
     pool: Pool<E>,
-    attempt: (lease: Lease<E>) => Promise<T>,
+    attempt: Attempt<T, E>,
     options: RunOptions<E>,
     mode: "run" | "open",
-  ): Promise<Routed<T, E>> {
+  ): Promise<Opened<T, E>> {
     const trail = createTrail(pool.model, pool.policy, options.traceId);
     const { deadline, maxAttempts, request: wishes = {} } = options;
-    const { source: request, unlink } = linkedCancellation(options.cancellation);
-    if (deadline <= clock.now()) request.cancel(new DeadlineExceeded());
-    const disarm = clock.schedule(deadline - clock.now(), () => request.cancel(new DeadlineExceeded()));
     const plan = new Plan<E>(engine, pool, { maxAttempts, deadline, mode, request: wishes }, trail, (skip) =>
       observer.skipped?.(trail, skip),
     );
-    const failures: { error: unknown; verdict: Verdict }[] = [];
+    if (mode === "open") hedging.request();
+    const journey: Journey<E> = { pool, plan, trail, mode, failures: [], hedgeable: mode === "open" };
+    const landed = await travel(journey, attempt, options);
+    if (landed) return { ...landed, trail, recover: recovery(journey, landed, options) };
+    const { error, verdict } = mostUseful(journey.failures);
+    const soonest = plan.soonest();
+    const retryAfterMs = soonest === undefined ? undefined : Math.max(0, soonest - clock.now());
+    observer.failed?.(trail);
+    throw new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
+  }
+
+  /** Goes on until an attempt lands, or nothing is left: the failures then say why. */
+  async function travel<T, E extends Endpoint>(
+    journey: Journey<E>,
+    attempt: Attempt<T, E>,
+    options: RunOptions<E>,
+    purpose?: Purpose,
+  ): Promise<Landed<T, E> | undefined> {
+    const { plan, mode, failures } = journey;
+    const { deadline } = options;
+    const { source: request, unlink } = linkedCancellation(options.cancellation);
+    if (deadline <= clock.now()) request.cancel(new DeadlineExceeded());
+    const disarm = clock.schedule(deadline - clock.now(), () => request.cancel(new DeadlineExceeded()));
     /** Whether a committed stream goes on hearing the request's cancellation; its lease lets go of it. */
     let handedOver = false;
     try {
@@ -149,34 +197,25 @@ export function createRouter(machine: {
         const next =
           move.kind === "attempt"
             ? { grant: move.grant, waited: undefined }
-            : await waitFor(move, pool, plan, options, request);
+            : await waitFor(move, journey, options, request);
         if (!next) break;
         if (request.cancelled) {
           giveBack(next.grant);
           break;
         }
-        const lease = begin(next.grant, next.waited, plan, trail, options, request, mode);
-        try {
-          const value = await unlessCancelled(attempt(lease), lease.cancellation);
-          if (mode === "run") lease.settle({ ok: true });
-          else lease.commit(unlink);
+        const { landed, stop } = await tryOnce(journey, attempt, options, request, { ...next, purpose });
+        if (landed) {
+          if (mode === "run") landed.lease.settle({ ok: true });
+          else landed.lease.commit(unlink);
           handedOver = mode === "open";
-          return { value, lease, trail };
-        } catch (error) {
-          const verdict = lease.fail(error);
-          failures.push({ error, verdict });
-          if (verdict.next === "stop" || (verdict.next === "larger" && pool.onContextOverflow === "stop")) break;
-          plan.failed(next.grant, verdict);
+          return landed;
         }
+        if (stop) break;
       }
       if (request.cancelled && failures.at(-1)?.error !== request.reason) {
         failures.push({ error: request.reason, verdict: options.classify(request.reason) });
       }
-      const { error, verdict } = mostUseful(failures);
-      const soonest = plan.soonest();
-      const retryAfterMs = soonest === undefined ? undefined : Math.max(0, soonest - clock.now());
-      observer.failed?.(trail);
-      throw new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
+      return undefined;
     } finally {
       disarm();
       if (!handedOver) {
@@ -184,6 +223,89 @@ export function createRouter(machine: {
         lines.roomMade();
       }
     }
+  }
+
+  /** One attempt, and when it is slow perhaps a second one beside it. Which brings something first has landed, and the other is given up. */
+  function tryOnce<T, E extends Endpoint>(
+    journey: Journey<E>,
+    attempt: Attempt<T, E>,
+    options: RunOptions<E>,
+    request: Cancellation,
+    first: Start<E>,
+  ): Promise<{ landed?: Landed<T, E>; stop?: boolean }> {
+    const { pool, plan } = journey;
+    return new Promise((resolve) => {
+      const running = new Set<OwnedLease<E>>();
+      let stopTimer = () => {};
+
+      function over(result: { landed?: Landed<T, E>; stop?: boolean }): void {
+        stopTimer();
+        for (const loser of running) loser.supersede();
+        running.clear();
+        resolve(result);
+      }
+
+      function start(grant: Grant<E>, waited: Waited | undefined, purpose: Purpose | undefined): OwnedLease<E> {
+        const lease = begin(journey, options, request, { grant, waited, purpose });
+        running.add(lease);
+        unlessCancelled(attempt(lease), lease.cancellation).then(
+          (value) => {
+            if (running.delete(lease)) over({ landed: { value, lease, grant } });
+          },
+          (error) => {
+            if (!running.delete(lease)) return;
+            const verdict = lease.fail(error);
+            journey.failures.push({ error, verdict });
+            if (isPushback(verdict)) journey.hedgeable = false;
+            if (purpose === "hedge") hedging.failed(verdict, clock.now());
+            if (verdict.next === "stop" || (verdict.next === "larger" && pool.onContextOverflow === "stop")) {
+              over({ stop: true });
+              return;
+            }
+            plan.failed(grant, verdict);
+            if (running.size === 0) over({});
+          },
+        );
+        return lease;
+      }
+
+      start(first.grant, first.waited, first.purpose);
+      const delayMs = journey.hedgeable ? hedging.delayMs(first.grant.state.firstContents) : undefined;
+      if (delayMs === undefined || running.size === 0) return;
+      stopTimer = clock.schedule(delayMs, () => {
+        if (!journey.hedgeable || running.size === 0 || request.cancelled || !hedging.allows(clock.now())) return;
+        lines.roomMade();
+        const grant = plan.hedge();
+        if (!grant) return;
+        hedging.spend();
+        journey.hedgeable = false;
+        start(grant, undefined, "hedge");
+      });
+    });
+  }
+
+  /** How the stream of a landed attempt goes on after it has broken. */
+  function recovery<T, E extends Endpoint>(
+    journey: Journey<E>,
+    { lease, grant }: Landed<T, E>,
+    options: RunOptions<E>,
+  ): Opened<T, E>["recover"] {
+    const { plan, trail } = journey;
+    return async (error, attempt, deadline) => {
+      const verdict = lease.breakOff(error);
+      // What the caller, or the provider of the caller, has ended is not to be gone on with.
+      if (verdict.next === "stop" || verdict.next === "larger" || options.cancellation.cancelled) {
+        trail.breakOff();
+        lines.roomMade();
+        return undefined;
+      }
+      plan.goOn(grant, verdict, deadline);
+      const landed = await travel(journey, attempt, { ...options, deadline }, "recovery");
+      if (landed) return { ...landed, trail };
+      trail.breakOff();
+      observer.failed?.(trail);
+      return undefined;
+    };
   }
 
   /** What to do next. Whoever comes later must not overtake those in line; whoever has been served badly goes on first. */
@@ -198,8 +320,7 @@ export function createRouter(machine: {
   /** What may be attempted after whatever must be waited for; undefined when nothing is left or nobody wants it any more. */
   async function waitFor<E extends Endpoint>(
     first: Move<E>,
-    { model }: Pool<E>,
-    plan: Plan<E>,
+    { pool: { model }, plan }: Journey<E>,
     { deadline, caller = "", queueMaxWaitMs = settings.queue.maxWaitMs }: RunOptions<E>,
     request: Cancellation,
   ): Promise<{ grant: Grant<E>; waited: Waited | undefined } | undefined> {
@@ -250,108 +371,14 @@ export function createRouter(machine: {
     });
   }
 
-  /** Opens an attempt: its record, its time limit, its cancellation. */
   function begin<E extends Endpoint>(
-    grant: Grant<E>,
-    waited: Waited | undefined,
-    plan: Plan<E>,
-    trail: TrailWriter,
-    options: RunOptions<E>,
-    request: Cancellation,
-    mode: "run" | "open",
+    { plan, trail, mode }: Journey<E>,
+    { deadline, classify }: RunOptions<E>,
+    cancellation: Cancellation,
+    start: Start<E>,
   ): OwnedLease<E> {
-    const { endpoint, state: endpointState, provider, slot, permit } = grant;
-    const startedAt = clock.now();
-    const record = trail.attempt(endpoint, slot.key, clock.wallTime(), waited);
-    const { source, unlink } = linkedCancellation(request);
-    const { limitMs, shortened } = timeLimit(endpoint, plan, options.deadline - startedAt, mode);
-    const phase = mode === "run" ? "total" : "first_content";
-    const disarm = clock.schedule(limitMs, () => {
-      const late = clock.now() - startedAt - limitMs > lateMs;
-      const busy = mode === "open" && endpointState.progressAt > startedAt + limitMs / 2;
-      source.cancel(new AttemptTimeout(phase, shortened || late || busy));
-    });
-    observer.attemptStarted?.(trail, record);
-    let settled = false;
-    let limitResetMs: number | undefined;
-    /** Set by commit: lets go of the request, whose cancellation a committed stream still hears. */
-    let releaseRequest: (() => void) | undefined;
-
-    /** The call is good: for a stream when it has begun, for a unary one when it is whole. */
-    function succeeded(now: number): void {
-      endpointState.breaker.settle(permit, now, "success");
-      endpointState.served(startedAt);
-      provider.ring.succeeded(slot, endpoint.id, startedAt);
-      if (limitResetMs !== undefined) provider.ring.coolUntil(slot, endpoint.id, now, now + limitResetMs);
-      endpointState.latency[mode === "open" ? "stream" : "unary"].observe(now, now - startedAt);
-    }
-
-    function failed(verdict: Verdict, now: number): void {
-      const endpointIsToBlame = verdict.blame === "endpoint" && verdict.class !== "misconfigured";
-      endpointState.breaker.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", verdict.slow);
-      if (verdict.class === "misconfigured") endpointState.misconfigured(now);
-      if (verdict.blame === "model") endpointState.modelRefused(now);
-      const { ring } = provider;
-      if (verdict.class === "rate_limited") ring.rateLimited(slot, endpoint.id, startedAt, now, verdict.retryAfterMs);
-      else if (verdict.class === "quota_exhausted") ring.exhausted(slot, startedAt, now, verdict.retryAfterMs);
-      else if (verdict.class === "key_refused") ring.refused(slot, startedAt, now);
-      else ring.released(slot, endpoint.id, startedAt);
-    }
-
-    function end(outcome: Outcome): Verdict | undefined {
-      if (settled) throw new Error(`attempt ${record.index} at ${endpoint.id} was settled twice`);
-      settled = true;
-      disarm();
-      unlink();
-      const now = clock.now();
-      const verdict = outcome.ok ? undefined : verdictOf(outcome.error, options);
-      if (!releaseRequest && !verdict) succeeded(now);
-      else if (!releaseRequest && verdict) failed(verdict, now);
-      else if (verdict?.blame === "endpoint") endpointState.breaker.brokeOff(now, verdict.slow ?? false);
-      releaseRequest?.();
-      state.end(endpointState, provider, now, verdict?.notSent ? startedAt : undefined);
-      record.durationMs = now - startedAt;
-      record.outcome = verdict?.class ?? "ok";
-      if (verdict) describe(record, verdict);
-      if (verdict && releaseRequest) trail.breakOff();
-      observer.attemptEnded?.(trail, record);
-      return verdict;
-    }
-
-    return {
-      endpoint,
-      key: slot.key,
-      attempt: record.index,
-      cancellation: source,
-      deadline: options.deadline,
-      note: (facts) => void Object.assign(record, facts),
-      noteLimit(resetMs) {
-        limitResetMs = resetMs;
-      },
-      progressed() {
-        endpointState.progressAt = clock.now();
-      },
-      settle(outcome) {
-        end(outcome);
-        lines.roomMade();
-      },
-      fail(error) {
-        const verdict = end({ ok: false, error }) as Verdict; // a failure always has one
-        // Whatever the attempt still holds closes itself, also when it failed by itself.
-        source.cancel(error);
-        return verdict;
-      },
-      commit(release) {
-        releaseRequest = release;
-        disarm();
-        const now = clock.now();
-        record.firstContentMs = now - startedAt;
-        succeeded(now);
-        endpointState.firstContents.add(record.firstContentMs);
-        endpointState.progressAt = now;
-        observer.committed?.(trail, record);
-      },
-    };
+    const limit = timeLimit(start.grant.endpoint, plan, deadline - clock.now(), mode);
+    return beginAttempt(surroundings, { ...start, trail, mode, cancellation, deadline, limit, classify });
   }
 
   /**
@@ -363,14 +390,14 @@ export function createRouter(machine: {
     plan: Plan<E>,
     remainingMs: number,
     mode: "run" | "open",
-  ): { limitMs: number; shortened: boolean } {
+  ): { ms: number; shortened: boolean } {
     const limitMs = mode === "run" ? limits.totalMs : limits.firstContentMs;
-    if (mode === "run" || remainingMs >= limitMs) return { limitMs, shortened: false };
+    if (mode === "run" || remainingMs >= limitMs) return { ms: limitMs, shortened: false };
     const other = plan.another();
     const needs = other && state.endpoint(other).firstContents.quantile(0.9);
     const half = remainingMs / 2;
-    if (needs === undefined || half < needs || half < minAttemptMs) return { limitMs, shortened: false };
-    return { limitMs: half, shortened: true };
+    if (needs === undefined || half < needs || half < minAttemptMs) return { ms: limitMs, shortened: false };
+    return { ms: half, shortened: true };
   }
 
   return {
@@ -379,28 +406,6 @@ export function createRouter(machine: {
     explain: (pool, request) => explain(engine, pool, request),
     state,
   };
-}
-
-/** A lease as the router itself sees it. */
-interface OwnedLease<E extends Endpoint> extends Lease<E> {
-  readonly cancellation: CancellationSource;
-  fail(error: unknown): Verdict;
-  commit(release: () => void): void;
-}
-
-/** What an error means; a timeout may be nobody's fault, which only the engine knows. */
-function verdictOf(error: unknown, { classify }: { classify(error: unknown): Verdict }): Verdict {
-  const verdict = classify(error);
-  return error instanceof AttemptTimeout && error.blameless ? { ...verdict, blame: "nobody" } : verdict;
-}
-
-function describe(record: AttemptRecord, verdict: Verdict): void {
-  const { httpStatus, providerCode, retryAfterMs, hint, maybeBilled } = verdict;
-  if (maybeBilled) record.maybeBilled = true;
-  if (httpStatus !== undefined) record.httpStatus = httpStatus;
-  if (providerCode !== undefined) record.providerCode = providerCode;
-  if (retryAfterMs !== undefined) record.retryAfterMs = retryAfterMs;
-  if (hint !== undefined) record.hint = hint;
 }
 
 /** The failure to tell of; the last one among the equally useful, and always one that stopped the request. */

@@ -23,6 +23,15 @@ export interface BreakerSettings {
   readonly successesToClose: number;
 }
 
+/** When a second attempt is made beside a slow one. */
+export interface HedgeSettings {
+  readonly enabled: boolean;
+  /** Which share of an endpoint's recent first contents came sooner than an attempt that is hedged: 0.95. */
+  readonly quantile: number;
+  /** Hedges at most, as a share of all streams. */
+  readonly share: number;
+}
+
 /** Everything about routing that an operator may set. Milliseconds. */
 export interface RoutingSettings {
   /** Off: an endpoint that fails is not followed by another. */
@@ -42,6 +51,8 @@ export interface RoutingSettings {
   readonly queue: { readonly maxWaitMs: number; readonly bound: number };
   /** Most calls in flight: for an endpoint that has no limit of its own, and for the process. */
   readonly inFlight: { readonly endpoint: number; readonly process: number };
+  /** A second attempt beside a slow one, for streams before their first content. */
+  readonly hedge: HedgeSettings;
   /** What keeps requests with one prompt prefix at one endpoint, so that its prompt cache hits. */
   readonly affinity: "none" | "prompt_cache_key" | "caller" | "prefix";
 }
@@ -70,6 +81,7 @@ export const routingDefaults: RoutingSettings = {
   retryBudget: 0.2,
   queue: { maxWaitMs: 1000, bound: 1000 },
   inFlight: { endpoint: 256, process: 10_000 },
+  hedge: { enabled: false, quantile: 0.95, share: 0.05 },
   affinity: "none",
 };
 

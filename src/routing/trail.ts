@@ -24,6 +24,11 @@ export type WaitReason =
   | "retry_after" // the provider asked to be left alone for so long
   | "queue"; // for a limit of ours
 
+/** Why an attempt was made, beside the ordinary reason that the request had none yet or the one before it failed. */
+export type Purpose =
+  | "hedge" // beside one that was slow: the first content of the two counts
+  | "recovery"; // to go on with a stream that broke after its first content
+
 /** One upstream call. Its end is missing while it runs. */
 export interface AttemptRecord extends Partial<AttemptFacts> {
   /** From 1. */
@@ -39,6 +44,7 @@ export interface AttemptRecord extends Partial<AttemptFacts> {
   /** How long the request waited just before it; undefined: not at all. */
   readonly waitMs?: number;
   readonly waitReason?: WaitReason;
+  readonly purpose?: Purpose;
   /** From its start to the first content of a stream. */
   firstContentMs?: number;
   /** From its start to its end. */
@@ -87,7 +93,13 @@ export interface Waited {
 
 /** The one writer of a trail. */
 export interface TrailWriter extends Trail {
-  attempt(endpoint: Endpoint, key: Key | undefined, startTimeMs: number, waited: Waited | undefined): AttemptRecord;
+  attempt(
+    endpoint: Endpoint,
+    key: Key | undefined,
+    startTimeMs: number,
+    waited: Waited | undefined,
+    purpose?: Purpose,
+  ): AttemptRecord;
   /** Told once for each endpoint and reason. @returns the new record; undefined when it has been told */
   skip(
     endpoint: string,
@@ -119,11 +131,14 @@ export function createTrail(model: string, policy: string, traceId: string): Tra
     get partial() {
       return partial;
     },
-    attempt({ provider, id, upstreamModel, tier }, key, startTimeMs, waited) {
+    attempt({ provider, id, upstreamModel, tier }, key, startTimeMs, waited, purpose) {
       const index = attempts.length + 1;
       const keyName = key?.name ?? "";
       const record: AttemptRecord = { index, provider, endpoint: id, upstreamModel, keyName, tier, startTimeMs };
-      const whole = waited ? { ...record, waitMs: waited.ms, waitReason: waited.reason } : record;
+      const whole =
+        waited || purpose
+          ? { ...record, ...(waited && { waitMs: waited.ms, waitReason: waited.reason }), ...(purpose && { purpose }) }
+          : record;
       attempts.push(whole);
       return whole;
     },

@@ -8,6 +8,7 @@ export type FaultClass =
   | "overloaded"
   | "transient_fault" // errors, resets, timeouts, nonsense
   | "not_sent" // the provider cannot have seen the request
+  | "superseded" // another attempt of the same request was quicker
   | "caller_gone" // the caller left or its deadline passed
   | "misconfigured" // wrong base URL and the like
   | "local" // ended by the gateway itself: it is shutting down

@@ -25,6 +25,7 @@ function attemptJson(attempt: AttemptRecord) {
     start_time: new Date(attempt.startTimeMs).toISOString(),
     wait_ms: rounded(attempt.waitMs),
     wait_reason: attempt.waitReason,
+    purpose: attempt.purpose,
     duration_ms: rounded(attempt.durationMs),
     time_to_first_token_ms: rounded(attempt.firstContentMs),
     outcome: attempt.outcome ?? "running",

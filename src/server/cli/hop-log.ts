@@ -23,7 +23,8 @@ export function createHopLog(write: (line: string) => void, level: HopLogLevel, 
       // At info an endpoint that was left in peace is worth a line only to a request that was not served.
       if (level === "info") for (const skip of trail.skips) write(skipLine(trail, skip, wallTime()));
       const tries = trail.attempts.length === 1 ? "1 attempt" : `${trail.attempts.length} attempts`;
-      write(`${start(trail, wallTime())}  ${styleText("red", "not served")}, after ${tries}`);
+      const end = trail.partial ? "broken off" : "not served";
+      write(`${start(trail, wallTime())}  ${styleText("red", end)}, after ${tries}`);
     },
     breakerChanged(endpoint, state, untilTimeMs) {
       const now = wallTime();
@@ -41,13 +42,14 @@ export function createHopLog(write: (line: string) => void, level: HopLogLevel, 
 
 function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   const { index, endpoint, keyName, httpStatus, outcome = "", durationMs = 0, firstContentMs, hint, waitMs } = attempt;
-  const good = outcome === "ok";
+  const good = outcome === "ok" || outcome === "superseded";
   const result = `${httpStatus ?? "-"} ${outcome}`;
   const times = [
     `${Math.round(durationMs)} ms`,
     firstContentMs !== undefined && `first content after ${Math.round(firstContentMs)} ms`,
     waitMs !== undefined && `after ${Math.round(waitMs)} ms of ${attempt.waitReason}`,
-    trail.partial && "after its first content",
+    !good && firstContentMs !== undefined && "after its first content",
+    attempt.purpose,
   ];
   const cells = [
     start(trail, attempt.startTimeMs + durationMs),

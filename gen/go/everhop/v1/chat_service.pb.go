@@ -22,6 +22,69 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// StreamRecovery is what becomes of a stream that is cut or falls silent after its first content. Whatever is chosen: the caller is
+// never given the same text twice, text with a gap, or two answers glued together as one. At most one attempt is made to go on; it
+// stands in the trail with the purpose `recovery`, and what the broken one and it consumed is counted together. A refusal, the
+// caller's leaving and its deadline are no breaks.
+type StreamRecovery int32
+
+const (
+	// The model's setting, which is FAIL where nothing is set.
+	StreamRecovery_STREAM_RECOVERY_UNSPECIFIED StreamRecovery = 0
+	// The stream ends with UNAVAILABLE and reason STREAM_INTERRUPTED.
+	StreamRecovery_STREAM_RECOVERY_FAIL StreamRecovery = 1
+	// The next endpoint answers from the beginning: a `restarted` event, then a stream of its own. The reader discards what it had.
+	StreamRecovery_STREAM_RECOVERY_RESTART StreamRecovery = 2
+	// The next endpoint goes on with the text: a `resumed` event, then the rest. It is given the text so far where it is configured
+	// to take it (`prefill`); any other answers anew, and what it says is held back for as long as it is what the caller has. When it
+	// says something else the stream ends as under FAIL. Only for one candidate of plain text: with log probabilities, a response
+	// format, or once anything but text has been sent, as FAIL.
+	StreamRecovery_STREAM_RECOVERY_CONTINUE StreamRecovery = 3
+)
+
+// Enum value maps for StreamRecovery.
+var (
+	StreamRecovery_name = map[int32]string{
+		0: "STREAM_RECOVERY_UNSPECIFIED",
+		1: "STREAM_RECOVERY_FAIL",
+		2: "STREAM_RECOVERY_RESTART",
+		3: "STREAM_RECOVERY_CONTINUE",
+	}
+	StreamRecovery_value = map[string]int32{
+		"STREAM_RECOVERY_UNSPECIFIED": 0,
+		"STREAM_RECOVERY_FAIL":        1,
+		"STREAM_RECOVERY_RESTART":     2,
+		"STREAM_RECOVERY_CONTINUE":    3,
+	}
+)
+
+func (x StreamRecovery) Enum() *StreamRecovery {
+	p := new(StreamRecovery)
+	*p = x
+	return p
+}
+
+func (x StreamRecovery) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StreamRecovery) Descriptor() protoreflect.EnumDescriptor {
+	return file_everhop_v1_chat_service_proto_enumTypes[0].Descriptor()
+}
+
+func (StreamRecovery) Type() protoreflect.EnumType {
+	return &file_everhop_v1_chat_service_proto_enumTypes[0]
+}
+
+func (x StreamRecovery) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StreamRecovery.Descriptor instead.
+func (StreamRecovery) EnumDescriptor() ([]byte, []int) {
+	return file_everhop_v1_chat_service_proto_rawDescGZIP(), []int{0}
+}
+
 // CompleteChatRequest asks for one whole completion.
 type CompleteChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -244,9 +307,11 @@ type ChatOptions struct {
 	// server's limit.
 	Timeout *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// At most 1 + retry_count attempts; can only lower the server's cap. Range: 0 to 9. Unset: the server's cap.
-	RetryCount    *int32 `protobuf:"varint,4,opt,name=retry_count,json=retryCount,proto3,oneof" json:"retry_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RetryCount *int32 `protobuf:"varint,4,opt,name=retry_count,json=retryCount,proto3,oneof" json:"retry_count,omitempty"`
+	// What becomes of a stream that breaks after its first content. CompleteChat has no use for it. Unset: the model's setting.
+	StreamRecovery StreamRecovery `protobuf:"varint,5,opt,name=stream_recovery,json=streamRecovery,proto3,enum=everhop.v1.StreamRecovery" json:"stream_recovery,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ChatOptions) Reset() {
@@ -307,6 +372,13 @@ func (x *ChatOptions) GetRetryCount() int32 {
 	return 0
 }
 
+func (x *ChatOptions) GetStreamRecovery() StreamRecovery {
+	if x != nil {
+		return x.StreamRecovery
+	}
+	return StreamRecovery_STREAM_RECOVERY_UNSPECIFIED
+}
+
 var File_everhop_v1_chat_service_proto protoreflect.FileDescriptor
 
 const file_everhop_v1_chat_service_proto_rawDesc = "" +
@@ -325,14 +397,20 @@ const file_everhop_v1_chat_service_proto_rawDesc = "" +
 	"\x06prompt\x18\x01 \x01(\v2\x12.everhop.v1.PromptR\x06prompt\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.everhop.v1.ChatOptionsR\aoptions\"G\n" +
 	"\x12StreamChatResponse\x121\n" +
-	"\x05event\x18\x01 \x01(\v2\x1b.everhop.v1.CompletionEventR\x05event\"\xc3\x01\n" +
+	"\x05event\x18\x01 \x01(\v2\x1b.everhop.v1.CompletionEventR\x05event\"\x88\x02\n" +
 	"\vChatOptions\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12-\n" +
 	"\x12fallback_providers\x18\x02 \x03(\tR\x11fallbackProviders\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12$\n" +
 	"\vretry_count\x18\x04 \x01(\x05H\x00R\n" +
-	"retryCount\x88\x01\x01B\x0e\n" +
-	"\f_retry_count2\xaf\x01\n" +
+	"retryCount\x88\x01\x01\x12C\n" +
+	"\x0fstream_recovery\x18\x05 \x01(\x0e2\x1a.everhop.v1.StreamRecoveryR\x0estreamRecoveryB\x0e\n" +
+	"\f_retry_count*\x86\x01\n" +
+	"\x0eStreamRecovery\x12\x1f\n" +
+	"\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n" +
+	"\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n" +
+	"\x18STREAM_RECOVERY_CONTINUE\x10\x032\xaf\x01\n" +
 	"\vChatService\x12Q\n" +
 	"\fCompleteChat\x12\x1f.everhop.v1.CompleteChatRequest\x1a .everhop.v1.CompleteChatResponse\x12M\n" +
 	"\n" +
@@ -351,37 +429,40 @@ func file_everhop_v1_chat_service_proto_rawDescGZIP() []byte {
 	return file_everhop_v1_chat_service_proto_rawDescData
 }
 
+var file_everhop_v1_chat_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_everhop_v1_chat_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_everhop_v1_chat_service_proto_goTypes = []any{
-	(*CompleteChatRequest)(nil),  // 0: everhop.v1.CompleteChatRequest
-	(*CompleteChatResponse)(nil), // 1: everhop.v1.CompleteChatResponse
-	(*StreamChatRequest)(nil),    // 2: everhop.v1.StreamChatRequest
-	(*StreamChatResponse)(nil),   // 3: everhop.v1.StreamChatResponse
-	(*ChatOptions)(nil),          // 4: everhop.v1.ChatOptions
-	(*Prompt)(nil),               // 5: everhop.v1.Prompt
-	(*Completion)(nil),           // 6: everhop.v1.Completion
-	(*RouteTrail)(nil),           // 7: everhop.v1.RouteTrail
-	(*CompletionEvent)(nil),      // 8: everhop.v1.CompletionEvent
-	(*durationpb.Duration)(nil),  // 9: google.protobuf.Duration
+	(StreamRecovery)(0),          // 0: everhop.v1.StreamRecovery
+	(*CompleteChatRequest)(nil),  // 1: everhop.v1.CompleteChatRequest
+	(*CompleteChatResponse)(nil), // 2: everhop.v1.CompleteChatResponse
+	(*StreamChatRequest)(nil),    // 3: everhop.v1.StreamChatRequest
+	(*StreamChatResponse)(nil),   // 4: everhop.v1.StreamChatResponse
+	(*ChatOptions)(nil),          // 5: everhop.v1.ChatOptions
+	(*Prompt)(nil),               // 6: everhop.v1.Prompt
+	(*Completion)(nil),           // 7: everhop.v1.Completion
+	(*RouteTrail)(nil),           // 8: everhop.v1.RouteTrail
+	(*CompletionEvent)(nil),      // 9: everhop.v1.CompletionEvent
+	(*durationpb.Duration)(nil),  // 10: google.protobuf.Duration
 }
 var file_everhop_v1_chat_service_proto_depIdxs = []int32{
-	5,  // 0: everhop.v1.CompleteChatRequest.prompt:type_name -> everhop.v1.Prompt
-	4,  // 1: everhop.v1.CompleteChatRequest.options:type_name -> everhop.v1.ChatOptions
-	6,  // 2: everhop.v1.CompleteChatResponse.completion:type_name -> everhop.v1.Completion
-	7,  // 3: everhop.v1.CompleteChatResponse.trail:type_name -> everhop.v1.RouteTrail
-	5,  // 4: everhop.v1.StreamChatRequest.prompt:type_name -> everhop.v1.Prompt
-	4,  // 5: everhop.v1.StreamChatRequest.options:type_name -> everhop.v1.ChatOptions
-	8,  // 6: everhop.v1.StreamChatResponse.event:type_name -> everhop.v1.CompletionEvent
-	9,  // 7: everhop.v1.ChatOptions.timeout:type_name -> google.protobuf.Duration
-	0,  // 8: everhop.v1.ChatService.CompleteChat:input_type -> everhop.v1.CompleteChatRequest
-	2,  // 9: everhop.v1.ChatService.StreamChat:input_type -> everhop.v1.StreamChatRequest
-	1,  // 10: everhop.v1.ChatService.CompleteChat:output_type -> everhop.v1.CompleteChatResponse
-	3,  // 11: everhop.v1.ChatService.StreamChat:output_type -> everhop.v1.StreamChatResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	6,  // 0: everhop.v1.CompleteChatRequest.prompt:type_name -> everhop.v1.Prompt
+	5,  // 1: everhop.v1.CompleteChatRequest.options:type_name -> everhop.v1.ChatOptions
+	7,  // 2: everhop.v1.CompleteChatResponse.completion:type_name -> everhop.v1.Completion
+	8,  // 3: everhop.v1.CompleteChatResponse.trail:type_name -> everhop.v1.RouteTrail
+	6,  // 4: everhop.v1.StreamChatRequest.prompt:type_name -> everhop.v1.Prompt
+	5,  // 5: everhop.v1.StreamChatRequest.options:type_name -> everhop.v1.ChatOptions
+	9,  // 6: everhop.v1.StreamChatResponse.event:type_name -> everhop.v1.CompletionEvent
+	10, // 7: everhop.v1.ChatOptions.timeout:type_name -> google.protobuf.Duration
+	0,  // 8: everhop.v1.ChatOptions.stream_recovery:type_name -> everhop.v1.StreamRecovery
+	1,  // 9: everhop.v1.ChatService.CompleteChat:input_type -> everhop.v1.CompleteChatRequest
+	3,  // 10: everhop.v1.ChatService.StreamChat:input_type -> everhop.v1.StreamChatRequest
+	2,  // 11: everhop.v1.ChatService.CompleteChat:output_type -> everhop.v1.CompleteChatResponse
+	4,  // 12: everhop.v1.ChatService.StreamChat:output_type -> everhop.v1.StreamChatResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_everhop_v1_chat_service_proto_init() }
@@ -398,13 +479,14 @@ func file_everhop_v1_chat_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_everhop_v1_chat_service_proto_rawDesc), len(file_everhop_v1_chat_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_everhop_v1_chat_service_proto_goTypes,
 		DependencyIndexes: file_everhop_v1_chat_service_proto_depIdxs,
+		EnumInfos:         file_everhop_v1_chat_service_proto_enumTypes,
 		MessageInfos:      file_everhop_v1_chat_service_proto_msgTypes,
 	}.Build()
 	File_everhop_v1_chat_service_proto = out.File

@@ -419,8 +419,13 @@ func (x *TokenAlternative) GetLogprob() float64 {
 // Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
 // A stream that does not reach `end` has failed and carries an RPC status.
 //
+// A stream that breaks may go on at another endpoint, at most once and only if the call or the model asks for it
+// (ChatOptions.stream_recovery). After `restarted` the reader discards everything: the grammar begins anew with `start`. After
+// `resumed` it keeps everything: the open part goes on.
+//
 // The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
-// part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+// part's head, to set what an end event says, to merge `extension_json` maps, the last value of a name winning, and to begin anew
+// after `restarted`. The trail is
 // outside of the law. Events and parts of a kind that a reader does not know are passed over.
 type CompletionEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -434,6 +439,8 @@ type CompletionEvent struct {
 	//	*CompletionEvent_PartEnd
 	//	*CompletionEvent_CandidateEnd
 	//	*CompletionEvent_End
+	//	*CompletionEvent_Restarted
+	//	*CompletionEvent_Resumed
 	Kind          isCompletionEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,6 +537,24 @@ func (x *CompletionEvent) GetEnd() *CompletionEnd {
 	return nil
 }
 
+func (x *CompletionEvent) GetRestarted() *CompletionRestarted {
+	if x != nil {
+		if x, ok := x.Kind.(*CompletionEvent_Restarted); ok {
+			return x.Restarted
+		}
+	}
+	return nil
+}
+
+func (x *CompletionEvent) GetResumed() *CompletionResumed {
+	if x != nil {
+		if x, ok := x.Kind.(*CompletionEvent_Resumed); ok {
+			return x.Resumed
+		}
+	}
+	return nil
+}
+
 type isCompletionEvent_Kind interface {
 	isCompletionEvent_Kind()
 }
@@ -564,6 +589,16 @@ type CompletionEvent_End struct {
 	End *CompletionEnd `protobuf:"bytes,6,opt,name=end,proto3,oneof"`
 }
 
+type CompletionEvent_Restarted struct {
+	// The stream broke, and another answer begins: everything so far is void.
+	Restarted *CompletionRestarted `protobuf:"bytes,7,opt,name=restarted,proto3,oneof"`
+}
+
+type CompletionEvent_Resumed struct {
+	// The stream broke, and the same text goes on.
+	Resumed *CompletionResumed `protobuf:"bytes,8,opt,name=resumed,proto3,oneof"`
+}
+
 func (*CompletionEvent_Start) isCompletionEvent_Kind() {}
 
 func (*CompletionEvent_PartStart) isCompletionEvent_Kind() {}
@@ -575,6 +610,10 @@ func (*CompletionEvent_PartEnd) isCompletionEvent_Kind() {}
 func (*CompletionEvent_CandidateEnd) isCompletionEvent_Kind() {}
 
 func (*CompletionEvent_End) isCompletionEvent_Kind() {}
+
+func (*CompletionEvent_Restarted) isCompletionEvent_Kind() {}
+
+func (*CompletionEvent_Resumed) isCompletionEvent_Kind() {}
 
 // CompletionStart opens a stream.
 type CompletionStart struct {
@@ -1062,6 +1101,118 @@ func (x *CompletionEnd) GetExtensionJson() map[string]string {
 	return nil
 }
 
+// CompletionRestarted tells that the stream broke and that another endpoint answers from the beginning. Discard everything since
+// `start`; a new `start` follows. Only under STREAM_RECOVERY_RESTART.
+type CompletionRestarted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the provider that answers now.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Index of its attempt in the trail.
+	AttemptIndex  int32 `protobuf:"varint,2,opt,name=attempt_index,json=attemptIndex,proto3" json:"attempt_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompletionRestarted) Reset() {
+	*x = CompletionRestarted{}
+	mi := &file_everhop_v1_completion_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompletionRestarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompletionRestarted) ProtoMessage() {}
+
+func (x *CompletionRestarted) ProtoReflect() protoreflect.Message {
+	mi := &file_everhop_v1_completion_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompletionRestarted.ProtoReflect.Descriptor instead.
+func (*CompletionRestarted) Descriptor() ([]byte, []int) {
+	return file_everhop_v1_completion_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CompletionRestarted) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CompletionRestarted) GetAttemptIndex() int32 {
+	if x != nil {
+		return x.AttemptIndex
+	}
+	return 0
+}
+
+// CompletionResumed tells that the stream broke and that the text goes on from another endpoint, without a gap and without a
+// repetition. Only under STREAM_RECOVERY_CONTINUE.
+type CompletionResumed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the provider that answers now.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Index of its attempt in the trail.
+	AttemptIndex  int32 `protobuf:"varint,2,opt,name=attempt_index,json=attemptIndex,proto3" json:"attempt_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompletionResumed) Reset() {
+	*x = CompletionResumed{}
+	mi := &file_everhop_v1_completion_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompletionResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompletionResumed) ProtoMessage() {}
+
+func (x *CompletionResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_everhop_v1_completion_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompletionResumed.ProtoReflect.Descriptor instead.
+func (*CompletionResumed) Descriptor() ([]byte, []int) {
+	return file_everhop_v1_completion_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CompletionResumed) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CompletionResumed) GetAttemptIndex() int32 {
+	if x != nil {
+		return x.AttemptIndex
+	}
+	return 0
+}
+
 var File_everhop_v1_completion_proto protoreflect.FileDescriptor
 
 const file_everhop_v1_completion_proto_rawDesc = "" +
@@ -1103,7 +1254,7 @@ const file_everhop_v1_completion_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1f\n" +
 	"\vtoken_bytes\x18\x02 \x01(\fR\n" +
 	"tokenBytes\x12\x18\n" +
-	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\xe0\x02\n" +
+	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\xdc\x03\n" +
 	"\x0fCompletionEvent\x123\n" +
 	"\x05start\x18\x01 \x01(\v2\x1b.everhop.v1.CompletionStartH\x00R\x05start\x126\n" +
 	"\n" +
@@ -1112,7 +1263,9 @@ const file_everhop_v1_completion_proto_rawDesc = "" +
 	"part_delta\x18\x03 \x01(\v2\x15.everhop.v1.PartDeltaH\x00R\tpartDelta\x120\n" +
 	"\bpart_end\x18\x04 \x01(\v2\x13.everhop.v1.PartEndH\x00R\apartEnd\x12?\n" +
 	"\rcandidate_end\x18\x05 \x01(\v2\x18.everhop.v1.CandidateEndH\x00R\fcandidateEnd\x12-\n" +
-	"\x03end\x18\x06 \x01(\v2\x19.everhop.v1.CompletionEndH\x00R\x03endB\x06\n" +
+	"\x03end\x18\x06 \x01(\v2\x19.everhop.v1.CompletionEndH\x00R\x03end\x12?\n" +
+	"\trestarted\x18\a \x01(\v2\x1f.everhop.v1.CompletionRestartedH\x00R\trestarted\x129\n" +
+	"\aresumed\x18\b \x01(\v2\x1d.everhop.v1.CompletionResumedH\x00R\aresumedB\x06\n" +
 	"\x04kind\"\x90\x01\n" +
 	"\x0fCompletionStart\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
@@ -1154,7 +1307,13 @@ const file_everhop_v1_completion_proto_rawDesc = "" +
 	"\x0eextension_json\x18\x0f \x03(\v2,.everhop.v1.CompletionEnd.ExtensionJsonEntryR\rextensionJson\x1a@\n" +
 	"\x12ExtensionJsonEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x9f\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"V\n" +
+	"\x13CompletionRestarted\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12#\n" +
+	"\rattempt_index\x18\x02 \x01(\x05R\fattemptIndex\"T\n" +
+	"\x11CompletionResumed\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12#\n" +
+	"\rattempt_index\x18\x02 \x01(\x05R\fattemptIndex*\x9f\x01\n" +
 	"\fFinishReason\x12\x1d\n" +
 	"\x19FINISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FINISH_REASON_STOP\x10\x01\x12\x18\n" +
@@ -1176,7 +1335,7 @@ func file_everhop_v1_completion_proto_rawDescGZIP() []byte {
 }
 
 var file_everhop_v1_completion_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_everhop_v1_completion_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_everhop_v1_completion_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_everhop_v1_completion_proto_goTypes = []any{
 	(FinishReason)(0),             // 0: everhop.v1.FinishReason
 	(*Completion)(nil),            // 1: everhop.v1.Completion
@@ -1190,25 +1349,27 @@ var file_everhop_v1_completion_proto_goTypes = []any{
 	(*PartEnd)(nil),               // 9: everhop.v1.PartEnd
 	(*CandidateEnd)(nil),          // 10: everhop.v1.CandidateEnd
 	(*CompletionEnd)(nil),         // 11: everhop.v1.CompletionEnd
-	nil,                           // 12: everhop.v1.Completion.ExtensionJsonEntry
-	nil,                           // 13: everhop.v1.Candidate.ExtensionJsonEntry
-	nil,                           // 14: everhop.v1.CandidateEnd.ExtensionJsonEntry
-	nil,                           // 15: everhop.v1.CompletionEnd.ExtensionJsonEntry
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*Usage)(nil),                 // 17: everhop.v1.Usage
-	(*Message)(nil),               // 18: everhop.v1.Message
-	(*Part)(nil),                  // 19: everhop.v1.Part
-	(*RouteTrail)(nil),            // 20: everhop.v1.RouteTrail
+	(*CompletionRestarted)(nil),   // 12: everhop.v1.CompletionRestarted
+	(*CompletionResumed)(nil),     // 13: everhop.v1.CompletionResumed
+	nil,                           // 14: everhop.v1.Completion.ExtensionJsonEntry
+	nil,                           // 15: everhop.v1.Candidate.ExtensionJsonEntry
+	nil,                           // 16: everhop.v1.CandidateEnd.ExtensionJsonEntry
+	nil,                           // 17: everhop.v1.CompletionEnd.ExtensionJsonEntry
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Usage)(nil),                 // 19: everhop.v1.Usage
+	(*Message)(nil),               // 20: everhop.v1.Message
+	(*Part)(nil),                  // 21: everhop.v1.Part
+	(*RouteTrail)(nil),            // 22: everhop.v1.RouteTrail
 }
 var file_everhop_v1_completion_proto_depIdxs = []int32{
-	16, // 0: everhop.v1.Completion.create_time:type_name -> google.protobuf.Timestamp
+	18, // 0: everhop.v1.Completion.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: everhop.v1.Completion.candidates:type_name -> everhop.v1.Candidate
-	17, // 2: everhop.v1.Completion.usage:type_name -> everhop.v1.Usage
-	12, // 3: everhop.v1.Completion.extension_json:type_name -> everhop.v1.Completion.ExtensionJsonEntry
-	18, // 4: everhop.v1.Candidate.message:type_name -> everhop.v1.Message
+	19, // 2: everhop.v1.Completion.usage:type_name -> everhop.v1.Usage
+	14, // 3: everhop.v1.Completion.extension_json:type_name -> everhop.v1.Completion.ExtensionJsonEntry
+	20, // 4: everhop.v1.Candidate.message:type_name -> everhop.v1.Message
 	0,  // 5: everhop.v1.Candidate.finish_reason:type_name -> everhop.v1.FinishReason
 	3,  // 6: everhop.v1.Candidate.logprobs:type_name -> everhop.v1.TokenLogprob
-	13, // 7: everhop.v1.Candidate.extension_json:type_name -> everhop.v1.Candidate.ExtensionJsonEntry
+	15, // 7: everhop.v1.Candidate.extension_json:type_name -> everhop.v1.Candidate.ExtensionJsonEntry
 	4,  // 8: everhop.v1.TokenLogprob.alternatives:type_name -> everhop.v1.TokenAlternative
 	6,  // 9: everhop.v1.CompletionEvent.start:type_name -> everhop.v1.CompletionStart
 	7,  // 10: everhop.v1.CompletionEvent.part_start:type_name -> everhop.v1.PartStart
@@ -1216,19 +1377,21 @@ var file_everhop_v1_completion_proto_depIdxs = []int32{
 	9,  // 12: everhop.v1.CompletionEvent.part_end:type_name -> everhop.v1.PartEnd
 	10, // 13: everhop.v1.CompletionEvent.candidate_end:type_name -> everhop.v1.CandidateEnd
 	11, // 14: everhop.v1.CompletionEvent.end:type_name -> everhop.v1.CompletionEnd
-	16, // 15: everhop.v1.CompletionStart.create_time:type_name -> google.protobuf.Timestamp
-	19, // 16: everhop.v1.PartStart.head:type_name -> everhop.v1.Part
-	3,  // 17: everhop.v1.PartDelta.logprobs:type_name -> everhop.v1.TokenLogprob
-	0,  // 18: everhop.v1.CandidateEnd.finish_reason:type_name -> everhop.v1.FinishReason
-	14, // 19: everhop.v1.CandidateEnd.extension_json:type_name -> everhop.v1.CandidateEnd.ExtensionJsonEntry
-	17, // 20: everhop.v1.CompletionEnd.usage:type_name -> everhop.v1.Usage
-	20, // 21: everhop.v1.CompletionEnd.trail:type_name -> everhop.v1.RouteTrail
-	15, // 22: everhop.v1.CompletionEnd.extension_json:type_name -> everhop.v1.CompletionEnd.ExtensionJsonEntry
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	12, // 15: everhop.v1.CompletionEvent.restarted:type_name -> everhop.v1.CompletionRestarted
+	13, // 16: everhop.v1.CompletionEvent.resumed:type_name -> everhop.v1.CompletionResumed
+	18, // 17: everhop.v1.CompletionStart.create_time:type_name -> google.protobuf.Timestamp
+	21, // 18: everhop.v1.PartStart.head:type_name -> everhop.v1.Part
+	3,  // 19: everhop.v1.PartDelta.logprobs:type_name -> everhop.v1.TokenLogprob
+	0,  // 20: everhop.v1.CandidateEnd.finish_reason:type_name -> everhop.v1.FinishReason
+	16, // 21: everhop.v1.CandidateEnd.extension_json:type_name -> everhop.v1.CandidateEnd.ExtensionJsonEntry
+	19, // 22: everhop.v1.CompletionEnd.usage:type_name -> everhop.v1.Usage
+	22, // 23: everhop.v1.CompletionEnd.trail:type_name -> everhop.v1.RouteTrail
+	17, // 24: everhop.v1.CompletionEnd.extension_json:type_name -> everhop.v1.CompletionEnd.ExtensionJsonEntry
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_everhop_v1_completion_proto_init() }
@@ -1246,6 +1409,8 @@ func file_everhop_v1_completion_proto_init() {
 		(*CompletionEvent_PartEnd)(nil),
 		(*CompletionEvent_CandidateEnd)(nil),
 		(*CompletionEvent_End)(nil),
+		(*CompletionEvent_Restarted)(nil),
+		(*CompletionEvent_Resumed)(nil),
 	}
 	file_everhop_v1_completion_proto_msgTypes[7].OneofWrappers = []any{
 		(*PartDelta_Text)(nil),
@@ -1259,7 +1424,7 @@ func file_everhop_v1_completion_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_everhop_v1_completion_proto_rawDesc), len(file_everhop_v1_completion_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

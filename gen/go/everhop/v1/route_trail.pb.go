@@ -55,6 +55,8 @@ const (
 	AttemptOutcome_ATTEMPT_OUTCOME_MISCONFIGURED AttemptOutcome = 12
 	// A bug of the gateway ended it.
 	AttemptOutcome_ATTEMPT_OUTCOME_INTERNAL AttemptOutcome = 13
+	// Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged.
+	AttemptOutcome_ATTEMPT_OUTCOME_SUPERSEDED AttemptOutcome = 14
 )
 
 // Enum value maps for AttemptOutcome.
@@ -74,6 +76,7 @@ var (
 		11: "ATTEMPT_OUTCOME_LOCAL",
 		12: "ATTEMPT_OUTCOME_MISCONFIGURED",
 		13: "ATTEMPT_OUTCOME_INTERNAL",
+		14: "ATTEMPT_OUTCOME_SUPERSEDED",
 	}
 	AttemptOutcome_value = map[string]int32{
 		"ATTEMPT_OUTCOME_UNSPECIFIED":       0,
@@ -90,6 +93,7 @@ var (
 		"ATTEMPT_OUTCOME_LOCAL":             11,
 		"ATTEMPT_OUTCOME_MISCONFIGURED":     12,
 		"ATTEMPT_OUTCOME_INTERNAL":          13,
+		"ATTEMPT_OUTCOME_SUPERSEDED":        14,
 	}
 )
 
@@ -245,7 +249,7 @@ type RouteTrail struct {
 	Policy string `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
 	// W3C trace id, 32 hex digits.
 	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
-	// Whether content had reached the caller when the request failed.
+	// Whether content had reached the caller when the request failed. A stream that broke and went on elsewhere has not failed.
 	Partial bool `protobuf:"varint,6,opt,name=partial,proto3" json:"partial,omitempty"`
 	// Attempts left out to keep an error small.
 	OmittedAttempts int32 `protobuf:"varint,7,opt,name=omitted_attempts,json=omittedAttempts,proto3" json:"omitted_attempts,omitempty"`
@@ -380,7 +384,10 @@ type Attempt struct {
 	// What an operator might do about it.
 	Hint string `protobuf:"bytes,17,opt,name=hint,proto3" json:"hint,omitempty"`
 	// Whether it failed after the request had been sent: the provider may charge for it.
-	MaybeBilled   bool `protobuf:"varint,18,opt,name=maybe_billed,json=maybeBilled,proto3" json:"maybe_billed,omitempty"`
+	MaybeBilled bool `protobuf:"varint,18,opt,name=maybe_billed,json=maybeBilled,proto3" json:"maybe_billed,omitempty"`
+	// Why it was made, where that is not that the request had none yet or the one before it failed: `hedge` beside an attempt that
+	// was slow, `recovery` to go on with a stream that broke after its first content. Empty: the ordinary reason.
+	Purpose       string `protobuf:"bytes,19,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +548,13 @@ func (x *Attempt) GetMaybeBilled() bool {
 	return false
 }
 
+func (x *Attempt) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
 // Skip is an endpoint that was passed over.
 type Skip struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -638,7 +652,7 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\btrace_id\x18\x05 \x01(\tR\atraceId\x12\x18\n" +
 	"\apartial\x18\x06 \x01(\bR\apartial\x12)\n" +
 	"\x10omitted_attempts\x18\a \x01(\x05R\x0fomittedAttempts\x12#\n" +
-	"\romitted_skips\x18\b \x01(\x05R\fomittedSkips\"\xc5\x05\n" +
+	"\romitted_skips\x18\b \x01(\x05R\fomittedSkips\"\xdf\x05\n" +
 	"\aAttempt\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x1a\n" +
@@ -661,14 +675,15 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x05usage\x18\x0f \x01(\v2\x11.everhop.v1.UsageR\x05usage\x12.\n" +
 	"\x13upstream_request_id\x18\x10 \x01(\tR\x11upstreamRequestId\x12\x12\n" +
 	"\x04hint\x18\x11 \x01(\tR\x04hint\x12!\n" +
-	"\fmaybe_billed\x18\x12 \x01(\bR\vmaybeBilled\"\xcc\x01\n" +
+	"\fmaybe_billed\x18\x12 \x01(\bR\vmaybeBilled\x12\x18\n" +
+	"\apurpose\x18\x13 \x01(\tR\apurpose\"\xcc\x01\n" +
 	"\x04Skip\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.everhop.v1.SkipReasonR\x06reason\x129\n" +
 	"\n" +
 	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12%\n" +
 	"\x0ebefore_attempt\x18\x04 \x01(\x05R\rbeforeAttempt\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail*\xdd\x03\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail*\xfd\x03\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ATTEMPT_OUTCOME_OK\x10\x01\x12#\n" +
@@ -684,7 +699,8 @@ const file_everhop_v1_route_trail_proto_rawDesc = "" +
 	"\x12\x19\n" +
 	"\x15ATTEMPT_OUTCOME_LOCAL\x10\v\x12!\n" +
 	"\x1dATTEMPT_OUTCOME_MISCONFIGURED\x10\f\x12\x1c\n" +
-	"\x18ATTEMPT_OUTCOME_INTERNAL\x10\r*\xf0\x03\n" +
+	"\x18ATTEMPT_OUTCOME_INTERNAL\x10\r\x12\x1e\n" +
+	"\x1aATTEMPT_OUTCOME_SUPERSEDED\x10\x0e*\xf0\x03\n" +
 	"\n" +
 	"SkipReason\x12\x1b\n" +
 	"\x17SKIP_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +

@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StreamRecovery:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StreamRecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StreamRecovery.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STREAM_RECOVERY_UNSPECIFIED: _StreamRecovery.ValueType  # 0
+    """The model's setting, which is FAIL where nothing is set."""
+    STREAM_RECOVERY_FAIL: _StreamRecovery.ValueType  # 1
+    """The stream ends with UNAVAILABLE and reason STREAM_INTERRUPTED."""
+    STREAM_RECOVERY_RESTART: _StreamRecovery.ValueType  # 2
+    """The next endpoint answers from the beginning: a `restarted` event, then a stream of its own. The reader discards what it had."""
+    STREAM_RECOVERY_CONTINUE: _StreamRecovery.ValueType  # 3
+    """The next endpoint goes on with the text: a `resumed` event, then the rest. It is given the text so far where it is configured
+    to take it (`prefill`); any other answers anew, and what it says is held back for as long as it is what the caller has. When it
+    says something else the stream ends as under FAIL. Only for one candidate of plain text: with log probabilities, a response
+    format, or once anything but text has been sent, as FAIL.
+    """
+
+class StreamRecovery(_StreamRecovery, metaclass=_StreamRecoveryEnumTypeWrapper):
+    """StreamRecovery is what becomes of a stream that is cut or falls silent after its first content. Whatever is chosen: the caller is
+    never given the same text twice, text with a gap, or two answers glued together as one. At most one attempt is made to go on; it
+    stands in the trail with the purpose `recovery`, and what the broken one and it consumed is counted together. A refusal, the
+    caller's leaving and its deadline are no breaks.
+    """
+
+STREAM_RECOVERY_UNSPECIFIED: StreamRecovery.ValueType  # 0
+"""The model's setting, which is FAIL where nothing is set."""
+STREAM_RECOVERY_FAIL: StreamRecovery.ValueType  # 1
+"""The stream ends with UNAVAILABLE and reason STREAM_INTERRUPTED."""
+STREAM_RECOVERY_RESTART: StreamRecovery.ValueType  # 2
+"""The next endpoint answers from the beginning: a `restarted` event, then a stream of its own. The reader discards what it had."""
+STREAM_RECOVERY_CONTINUE: StreamRecovery.ValueType  # 3
+"""The next endpoint goes on with the text: a `resumed` event, then the rest. It is given the text so far where it is configured
+to take it (`prefill`); any other answers anew, and what it says is held back for as long as it is what the caller has. When it
+says something else the stream ends as under FAIL. Only for one candidate of plain text: with log probabilities, a response
+format, or once anything but text has been sent, as FAIL.
+"""
+Global___StreamRecovery: _TypeAlias = StreamRecovery  # noqa: Y015
 
 @_typing.final
 class CompleteChatRequest(_message.Message):
@@ -146,10 +187,13 @@ class ChatOptions(_message.Message):
     FALLBACK_PROVIDERS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    STREAM_RECOVERY_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Pins the call to this provider, an instance name or else a kind, and to nothing else but `fallback_providers`. Empty: any. INVALID_ARGUMENT: nobody bears the name."""
     retry_count: _builtins.int
     """At most 1 + retry_count attempts; can only lower the server's cap. Range: 0 to 9. Unset: the server's cap."""
+    stream_recovery: Global___StreamRecovery.ValueType
+    """What becomes of a stream that breaks after its first content. CompleteChat has no use for it. Unset: the model's setting."""
     @_builtins.property
     def fallback_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Providers tried in this order after `provider` or, when that is empty, after the model's own pool. At most 16. INVALID_ARGUMENT: nobody bears a name."""
@@ -167,10 +211,11 @@ class ChatOptions(_message.Message):
         fallback_providers: _abc.Iterable[_builtins.str] | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         retry_count: _builtins.int | None = ...,
+        stream_recovery: Global___StreamRecovery.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "retry_count", b"retry_count", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "fallback_providers", b"fallback_providers", "provider", b"provider", "retry_count", b"retry_count", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "fallback_providers", b"fallback_providers", "provider", b"provider", "retry_count", b"retry_count", "stream_recovery", b"stream_recovery", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_count: _TypeAlias = _typing.Literal["retry_count"]  # noqa: Y015
     _WhichOneofArgType__retry_count: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count"]  # noqa: Y015

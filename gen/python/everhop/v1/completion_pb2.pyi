@@ -274,8 +274,13 @@ class CompletionEvent(_message.Message):
     Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
     A stream that does not reach `end` has failed and carries an RPC status.
 
+    A stream that breaks may go on at another endpoint, at most once and only if the call or the model asks for it
+    (ChatOptions.stream_recovery). After `restarted` the reader discards everything: the grammar begins anew with `start`. After
+    `resumed` it keeps everything: the open part goes on.
+
     The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
-    part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+    part's head, to set what an end event says, to merge `extension_json` maps, the last value of a name winning, and to begin anew
+    after `restarted`. The trail is
     outside of the law. Events and parts of a kind that a reader does not know are passed over.
     """
 
@@ -287,6 +292,8 @@ class CompletionEvent(_message.Message):
     PART_END_FIELD_NUMBER: _builtins.int
     CANDIDATE_END_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    RESTARTED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def start(self) -> Global___CompletionStart:
         """First of all."""
@@ -311,6 +318,14 @@ class CompletionEvent(_message.Message):
     def end(self) -> Global___CompletionEnd:
         """The answer is whole. Last of all."""
 
+    @_builtins.property
+    def restarted(self) -> Global___CompletionRestarted:
+        """The stream broke, and another answer begins: everything so far is void."""
+
+    @_builtins.property
+    def resumed(self) -> Global___CompletionResumed:
+        """The stream broke, and the same text goes on."""
+
     def __init__(
         self,
         *,
@@ -320,12 +335,14 @@ class CompletionEvent(_message.Message):
         part_end: Global___PartEnd | None = ...,
         candidate_end: Global___CandidateEnd | None = ...,
         end: Global___CompletionEnd | None = ...,
+        restarted: Global___CompletionRestarted | None = ...,
+        resumed: Global___CompletionResumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate_end", b"candidate_end", "end", b"end", "kind", b"kind", "part_delta", b"part_delta", "part_end", b"part_end", "part_start", b"part_start", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate_end", b"candidate_end", "end", b"end", "kind", b"kind", "part_delta", b"part_delta", "part_end", b"part_end", "part_start", b"part_start", "restarted", b"restarted", "resumed", b"resumed", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_end", b"candidate_end", "end", b"end", "kind", b"kind", "part_delta", b"part_delta", "part_end", b"part_end", "part_start", b"part_start", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_end", b"candidate_end", "end", b"end", "kind", b"kind", "part_delta", b"part_delta", "part_end", b"part_end", "part_start", b"part_start", "restarted", b"restarted", "resumed", b"resumed", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "part_start", "part_delta", "part_end", "candidate_end", "end"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "part_start", "part_delta", "part_end", "candidate_end", "end", "restarted", "resumed"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -590,3 +607,59 @@ class CompletionEnd(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompletionEnd: _TypeAlias = CompletionEnd  # noqa: Y015
+
+@_typing.final
+class CompletionRestarted(_message.Message):
+    """CompletionRestarted tells that the stream broke and that another endpoint answers from the beginning. Discard everything since
+    `start`; a new `start` follows. Only under STREAM_RECOVERY_RESTART.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ATTEMPT_INDEX_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of the provider that answers now."""
+    attempt_index: _builtins.int
+    """Index of its attempt in the trail."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        attempt_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_index", b"attempt_index", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletionRestarted: _TypeAlias = CompletionRestarted  # noqa: Y015
+
+@_typing.final
+class CompletionResumed(_message.Message):
+    """CompletionResumed tells that the stream broke and that the text goes on from another endpoint, without a gap and without a
+    repetition. Only under STREAM_RECOVERY_CONTINUE.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    ATTEMPT_INDEX_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Name of the provider that answers now."""
+    attempt_index: _builtins.int
+    """Index of its attempt in the trail."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        attempt_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_index", b"attempt_index", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletionResumed: _TypeAlias = CompletionResumed  # noqa: Y015

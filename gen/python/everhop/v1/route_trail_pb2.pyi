@@ -56,6 +56,8 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     """The endpoint seems wrongly configured."""
     ATTEMPT_OUTCOME_INTERNAL: _AttemptOutcome.ValueType  # 13
     """A bug of the gateway ended it."""
+    ATTEMPT_OUTCOME_SUPERSEDED: _AttemptOutcome.ValueType  # 14
+    """Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come."""
@@ -88,6 +90,8 @@ ATTEMPT_OUTCOME_MISCONFIGURED: AttemptOutcome.ValueType  # 12
 """The endpoint seems wrongly configured."""
 ATTEMPT_OUTCOME_INTERNAL: AttemptOutcome.ValueType  # 13
 """A bug of the gateway ended it."""
+ATTEMPT_OUTCOME_SUPERSEDED: AttemptOutcome.ValueType  # 14
+"""Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged."""
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
 class _SkipReason:
@@ -197,7 +201,7 @@ class RouteTrail(_message.Message):
     trace_id: _builtins.str
     """W3C trace id, 32 hex digits."""
     partial: _builtins.bool
-    """Whether content had reached the caller when the request failed."""
+    """Whether content had reached the caller when the request failed. A stream that broke and went on elsewhere has not failed."""
     omitted_attempts: _builtins.int
     """Attempts left out to keep an error small."""
     omitted_skips: _builtins.int
@@ -254,6 +258,7 @@ class Attempt(_message.Message):
     UPSTREAM_REQUEST_ID_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     MAYBE_BILLED_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position among the attempts, from 1."""
     provider: _builtins.str
@@ -282,6 +287,10 @@ class Attempt(_message.Message):
     """What an operator might do about it."""
     maybe_billed: _builtins.bool
     """Whether it failed after the request had been sent: the provider may charge for it."""
+    purpose: _builtins.str
+    """Why it was made, where that is not that the request had none yet or the one before it failed: `hedge` beside an attempt that
+    was slow, `recovery` to go on with a stream that broke after its first content. Empty: the ordinary reason.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -323,10 +332,11 @@ class Attempt(_message.Message):
         upstream_request_id: _builtins.str = ...,
         hint: _builtins.str = ...,
         maybe_billed: _builtins.bool = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "time_to_first_token", b"time_to_first_token", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "endpoint", b"endpoint", "hint", b"hint", "http_status", b"http_status", "index", b"index", "key_name", b"key_name", "maybe_billed", b"maybe_billed", "outcome", b"outcome", "provider", b"provider", "provider_code", b"provider_code", "start_time", b"start_time", "tier", b"tier", "time_to_first_token", b"time_to_first_token", "upstream_model", b"upstream_model", "upstream_request_id", b"upstream_request_id", "usage", b"usage", "wait", b"wait", "wait_reason", b"wait_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "endpoint", b"endpoint", "hint", b"hint", "http_status", b"http_status", "index", b"index", "key_name", b"key_name", "maybe_billed", b"maybe_billed", "outcome", b"outcome", "provider", b"provider", "provider_code", b"provider_code", "purpose", b"purpose", "start_time", b"start_time", "tier", b"tier", "time_to_first_token", b"time_to_first_token", "upstream_model", b"upstream_model", "upstream_request_id", b"upstream_request_id", "usage", b"usage", "wait", b"wait", "wait_reason", b"wait_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,8 +2,8 @@
 // @generated from file everhop/v1/chat_service.proto (package everhop.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Completion, CompletionEvent } from "./completion_pb.ts";
 import { file_everhop_v1_completion } from "./completion_pb.ts";
 import type { Prompt } from "./prompt_pb.ts";
@@ -12,13 +12,13 @@ import type { RouteTrail } from "./route_trail_pb.ts";
 import { file_everhop_v1_route_trail } from "./route_trail_pb.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file everhop/v1/chat_service.proto.
  */
 export const file_everhop_v1_chat_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1ldmVyaG9wL3YxL2NoYXRfc2VydmljZS5wcm90bxIKZXZlcmhvcC52MSJjChNDb21wbGV0ZUNoYXRSZXF1ZXN0EiIKBnByb21wdBgBIAEoCzISLmV2ZXJob3AudjEuUHJvbXB0EigKB29wdGlvbnMYAiABKAsyFy5ldmVyaG9wLnYxLkNoYXRPcHRpb25zImkKFENvbXBsZXRlQ2hhdFJlc3BvbnNlEioKCmNvbXBsZXRpb24YASABKAsyFi5ldmVyaG9wLnYxLkNvbXBsZXRpb24SJQoFdHJhaWwYAiABKAsyFi5ldmVyaG9wLnYxLlJvdXRlVHJhaWwiYQoRU3RyZWFtQ2hhdFJlcXVlc3QSIgoGcHJvbXB0GAEgASgLMhIuZXZlcmhvcC52MS5Qcm9tcHQSKAoHb3B0aW9ucxgCIAEoCzIXLmV2ZXJob3AudjEuQ2hhdE9wdGlvbnMiQAoSU3RyZWFtQ2hhdFJlc3BvbnNlEioKBWV2ZW50GAEgASgLMhsuZXZlcmhvcC52MS5Db21wbGV0aW9uRXZlbnQikQEKC0NoYXRPcHRpb25zEhAKCHByb3ZpZGVyGAEgASgJEhoKEmZhbGxiYWNrX3Byb3ZpZGVycxgCIAMoCRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKC3JldHJ5X2NvdW50GAQgASgFSACIAQFCDgoMX3JldHJ5X2NvdW50Mq8BCgtDaGF0U2VydmljZRJRCgxDb21wbGV0ZUNoYXQSHy5ldmVyaG9wLnYxLkNvbXBsZXRlQ2hhdFJlcXVlc3QaIC5ldmVyaG9wLnYxLkNvbXBsZXRlQ2hhdFJlc3BvbnNlEk0KClN0cmVhbUNoYXQSHS5ldmVyaG9wLnYxLlN0cmVhbUNoYXRSZXF1ZXN0Gh4uZXZlcmhvcC52MS5TdHJlYW1DaGF0UmVzcG9uc2UwAUJKCg5kZXYuZXZlcmhvcC52MVABWjZnaXRodWIuY29tL2V2ZXJob3AvZXZlcmhvcC9nZW4vZ28vZXZlcmhvcC92MTtldmVyaG9wdjFiBnByb3RvMw", [file_everhop_v1_completion, file_everhop_v1_prompt, file_everhop_v1_route_trail, file_google_protobuf_duration]);
+  fileDesc("Ch1ldmVyaG9wL3YxL2NoYXRfc2VydmljZS5wcm90bxIKZXZlcmhvcC52MSJjChNDb21wbGV0ZUNoYXRSZXF1ZXN0EiIKBnByb21wdBgBIAEoCzISLmV2ZXJob3AudjEuUHJvbXB0EigKB29wdGlvbnMYAiABKAsyFy5ldmVyaG9wLnYxLkNoYXRPcHRpb25zImkKFENvbXBsZXRlQ2hhdFJlc3BvbnNlEioKCmNvbXBsZXRpb24YASABKAsyFi5ldmVyaG9wLnYxLkNvbXBsZXRpb24SJQoFdHJhaWwYAiABKAsyFi5ldmVyaG9wLnYxLlJvdXRlVHJhaWwiYQoRU3RyZWFtQ2hhdFJlcXVlc3QSIgoGcHJvbXB0GAEgASgLMhIuZXZlcmhvcC52MS5Qcm9tcHQSKAoHb3B0aW9ucxgCIAEoCzIXLmV2ZXJob3AudjEuQ2hhdE9wdGlvbnMiQAoSU3RyZWFtQ2hhdFJlc3BvbnNlEioKBWV2ZW50GAEgASgLMhsuZXZlcmhvcC52MS5Db21wbGV0aW9uRXZlbnQixgEKC0NoYXRPcHRpb25zEhAKCHByb3ZpZGVyGAEgASgJEhoKEmZhbGxiYWNrX3Byb3ZpZGVycxgCIAMoCRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKC3JldHJ5X2NvdW50GAQgASgFSACIAQESMwoPc3RyZWFtX3JlY292ZXJ5GAUgASgOMhouZXZlcmhvcC52MS5TdHJlYW1SZWNvdmVyeUIOCgxfcmV0cnlfY291bnQqhgEKDlN0cmVhbVJlY292ZXJ5Eh8KG1NUUkVBTV9SRUNPVkVSWV9VTlNQRUNJRklFRBAAEhgKFFNUUkVBTV9SRUNPVkVSWV9GQUlMEAESGwoXU1RSRUFNX1JFQ09WRVJZX1JFU1RBUlQQAhIcChhTVFJFQU1fUkVDT1ZFUllfQ09OVElOVUUQAzKvAQoLQ2hhdFNlcnZpY2USUQoMQ29tcGxldGVDaGF0Eh8uZXZlcmhvcC52MS5Db21wbGV0ZUNoYXRSZXF1ZXN0GiAuZXZlcmhvcC52MS5Db21wbGV0ZUNoYXRSZXNwb25zZRJNCgpTdHJlYW1DaGF0Eh0uZXZlcmhvcC52MS5TdHJlYW1DaGF0UmVxdWVzdBoeLmV2ZXJob3AudjEuU3RyZWFtQ2hhdFJlc3BvbnNlMAFCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM", [file_everhop_v1_completion, file_everhop_v1_prompt, file_everhop_v1_route_trail, file_google_protobuf_duration]);
 
 /**
  * CompleteChatRequest asks for one whole completion.
@@ -159,6 +159,13 @@ export type ChatOptions = Message<"everhop.v1.ChatOptions"> & {
    * @generated from field: optional int32 retry_count = 4;
    */
   retryCount?: number | undefined;
+
+  /**
+   * What becomes of a stream that breaks after its first content. CompleteChat has no use for it. Unset: the model's setting.
+   *
+   * @generated from field: everhop.v1.StreamRecovery stream_recovery = 5;
+   */
+  streamRecovery: StreamRecovery;
 };
 
 /**
@@ -167,6 +174,63 @@ export type ChatOptions = Message<"everhop.v1.ChatOptions"> & {
  */
 export const ChatOptionsSchema: GenMessage<ChatOptions> = /*@__PURE__*/
   messageDesc(file_everhop_v1_chat_service, 4);
+
+/**
+ * StreamRecovery is what becomes of a stream that is cut or falls silent after its first content. Whatever is chosen: the caller is
+ * never given the same text twice, text with a gap, or two answers glued together as one. At most one attempt is made to go on; it
+ * stands in the trail with the purpose `recovery`, and what the broken one and it consumed is counted together. A refusal, the
+ * caller's leaving and its deadline are no breaks.
+ *
+ * @generated from enum everhop.v1.StreamRecovery
+ */
+export const StreamRecovery = {
+  /**
+   * The model's setting, which is FAIL where nothing is set.
+   *
+   * @generated from enum value: STREAM_RECOVERY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The stream ends with UNAVAILABLE and reason STREAM_INTERRUPTED.
+   *
+   * @generated from enum value: STREAM_RECOVERY_FAIL = 1;
+   */
+  FAIL: 1,
+
+  /**
+   * The next endpoint answers from the beginning: a `restarted` event, then a stream of its own. The reader discards what it had.
+   *
+   * @generated from enum value: STREAM_RECOVERY_RESTART = 2;
+   */
+  RESTART: 2,
+
+  /**
+   * The next endpoint goes on with the text: a `resumed` event, then the rest. It is given the text so far where it is configured
+   * to take it (`prefill`); any other answers anew, and what it says is held back for as long as it is what the caller has. When it
+   * says something else the stream ends as under FAIL. Only for one candidate of plain text: with log probabilities, a response
+   * format, or once anything but text has been sent, as FAIL.
+   *
+   * @generated from enum value: STREAM_RECOVERY_CONTINUE = 3;
+   */
+  CONTINUE: 3,
+} as const;
+
+/**
+ * StreamRecovery is what becomes of a stream that is cut or falls silent after its first content. Whatever is chosen: the caller is
+ * never given the same text twice, text with a gap, or two answers glued together as one. At most one attempt is made to go on; it
+ * stands in the trail with the purpose `recovery`, and what the broken one and it consumed is counted together. A refusal, the
+ * caller's leaving and its deadline are no breaks.
+ *
+ * @generated from enum everhop.v1.StreamRecovery
+ */
+export type StreamRecovery = (typeof StreamRecovery)[keyof typeof StreamRecovery] | UnknownEnum;
+
+/**
+ * Describes the enum everhop.v1.StreamRecovery.
+ */
+export const StreamRecoverySchema: GenEnum<StreamRecovery> = /*@__PURE__*/
+  enumDesc(file_everhop_v1_chat_service, 0);
 
 /**
  * ChatService answers prompts. Whatever provider serves, the answer has the same shape.

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file everhop/v1/completion.proto.
  */
 export const file_everhop_v1_completion: GenFile = /*@__PURE__*/
-  fileDesc("ChtldmVyaG9wL3YxL2NvbXBsZXRpb24ucHJvdG8SCmV2ZXJob3AudjEisAIKCkNvbXBsZXRpb24SCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCmNhbmRpZGF0ZXMYBSADKAsyFS5ldmVyaG9wLnYxLkNhbmRpZGF0ZRIgCgV1c2FnZRgGIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USQQoOZXh0ZW5zaW9uX2pzb24YDyADKAsyKS5ldmVyaG9wLnYxLkNvbXBsZXRpb24uRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrMCCglDYW5kaWRhdGUSDQoFaW5kZXgYASABKAUSJAoHbWVzc2FnZRgCIAEoCzITLmV2ZXJob3AudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhguZXZlcmhvcC52MS5GaW5pc2hSZWFzb24SHAoUbmF0aXZlX2ZpbmlzaF9yZWFzb24YBCABKAkSKgoIbG9ncHJvYnMYBSADKAsyGC5ldmVyaG9wLnYxLlRva2VuTG9ncHJvYhJACg5leHRlbnNpb25fanNvbhgPIAMoCzIoLmV2ZXJob3AudjEuQ2FuZGlkYXRlLkV4dGVuc2lvbkpzb25FbnRyeRo0ChJFeHRlbnNpb25Kc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ3CgxUb2tlbkxvZ3Byb2ISDQoFdG9rZW4YASABKAkSEwoLdG9rZW5fYnl0ZXMYAiABKAwSDwoHbG9ncHJvYhgDIAEoARIyCgxhbHRlcm5hdGl2ZXMYBCADKAsyHC5ldmVyaG9wLnYxLlRva2VuQWx0ZXJuYXRpdmUiRwoQVG9rZW5BbHRlcm5hdGl2ZRINCgV0b2tlbhgBIAEoCRITCgt0b2tlbl9ieXRlcxgCIAEoDBIPCgdsb2dwcm9iGAMgASgBIqcCCg9Db21wbGV0aW9uRXZlbnQSLAoFc3RhcnQYASABKAsyGy5ldmVyaG9wLnYxLkNvbXBsZXRpb25TdGFydEgAEisKCnBhcnRfc3RhcnQYAiABKAsyFS5ldmVyaG9wLnYxLlBhcnRTdGFydEgAEisKCnBhcnRfZGVsdGEYAyABKAsyFS5ldmVyaG9wLnYxLlBhcnREZWx0YUgAEicKCHBhcnRfZW5kGAQgASgLMhMuZXZlcmhvcC52MS5QYXJ0RW5kSAASMQoNY2FuZGlkYXRlX2VuZBgFIAEoCzIYLmV2ZXJob3AudjEuQ2FuZGlkYXRlRW5kSAASKAoDZW5kGAYgASgLMhkuZXZlcmhvcC52MS5Db21wbGV0aW9uRW5kSABCBgoEa2luZCJvCg9Db21wbGV0aW9uU3RhcnQSCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlgKCVBhcnRTdGFydBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIeCgRoZWFkGAMgASgLMhAuZXZlcmhvcC52MS5QYXJ0Ir8BCglQYXJ0RGVsdGESFwoPY2FuZGlkYXRlX2luZGV4GAEgASgFEhIKCnBhcnRfaW5kZXgYAiABKAUSDgoEdGV4dBgDIAEoCUgAEhMKCXJlYXNvbmluZxgEIAEoCUgAEhEKB3JlZnVzYWwYBSABKAlIABIYCg5hcmd1bWVudHNfanNvbhgGIAEoCUgAEioKCGxvZ3Byb2JzGAcgAygLMhguZXZlcmhvcC52MS5Ub2tlbkxvZ3Byb2JCBwoFZGVsdGEiSQoHUGFydEVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIRCglzaWduYXR1cmUYAyABKAwi8QEKDENhbmRpZGF0ZUVuZBIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSLwoNZmluaXNoX3JlYXNvbhgCIAEoDjIYLmV2ZXJob3AudjEuRmluaXNoUmVhc29uEhwKFG5hdGl2ZV9maW5pc2hfcmVhc29uGAMgASgJEkMKDmV4dGVuc2lvbl9qc29uGA8gAygLMisuZXZlcmhvcC52MS5DYW5kaWRhdGVFbmQuRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBItQBCg1Db21wbGV0aW9uRW5kEiAKBXVzYWdlGAEgASgLMhEuZXZlcmhvcC52MS5Vc2FnZRIlCgV0cmFpbBgCIAEoCzIWLmV2ZXJob3AudjEuUm91dGVUcmFpbBJECg5leHRlbnNpb25fanNvbhgPIAMoCzIsLmV2ZXJob3AudjEuQ29tcGxldGlvbkVuZC5FeHRlbnNpb25Kc29uRW50cnkaNAoSRXh0ZW5zaW9uSnNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKDEZpbmlzaFJlYXNvbhIdChlGSU5JU0hfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSRklOSVNIX1JFQVNPTl9TVE9QEAESGAoURklOSVNIX1JFQVNPTl9MRU5HVEgQAhIcChhGSU5JU0hfUkVBU09OX1RPT0xfQ0FMTFMQAxIgChxGSU5JU0hfUkVBU09OX0NPTlRFTlRfRklMVEVSEARCSgoOZGV2LmV2ZXJob3AudjFQAVo2Z2l0aHViLmNvbS9ldmVyaG9wL2V2ZXJob3AvZ2VuL2dvL2V2ZXJob3AvdjE7ZXZlcmhvcHYxYgZwcm90bzM", [file_everhop_v1_prompt, file_everhop_v1_route_trail, file_everhop_v1_usage, file_google_protobuf_timestamp]);
+  fileDesc("ChtldmVyaG9wL3YxL2NvbXBsZXRpb24ucHJvdG8SCmV2ZXJob3AudjEisAIKCkNvbXBsZXRpb24SCgoCaWQYASABKAkSDQoFbW9kZWwYAiABKAkSEAoIcHJvdmlkZXIYAyABKAkSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCmNhbmRpZGF0ZXMYBSADKAsyFS5ldmVyaG9wLnYxLkNhbmRpZGF0ZRIgCgV1c2FnZRgGIAEoCzIRLmV2ZXJob3AudjEuVXNhZ2USQQoOZXh0ZW5zaW9uX2pzb24YDyADKAsyKS5ldmVyaG9wLnYxLkNvbXBsZXRpb24uRXh0ZW5zaW9uSnNvbkVudHJ5GjQKEkV4dGVuc2lvbkpzb25FbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrMCCglDYW5kaWRhdGUSDQoFaW5kZXgYASABKAUSJAoHbWVzc2FnZRgCIAEoCzITLmV2ZXJob3AudjEuTWVzc2FnZRIvCg1maW5pc2hfcmVhc29uGAMgASgOMhguZXZlcmhvcC52MS5GaW5pc2hSZWFzb24SHAoUbmF0aXZlX2ZpbmlzaF9yZWFzb24YBCABKAkSKgoIbG9ncHJvYnMYBSADKAsyGC5ldmVyaG9wLnYxLlRva2VuTG9ncHJvYhJACg5leHRlbnNpb25fanNvbhgPIAMoCzIoLmV2ZXJob3AudjEuQ2FuZGlkYXRlLkV4dGVuc2lvbkpzb25FbnRyeRo0ChJFeHRlbnNpb25Kc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ3CgxUb2tlbkxvZ3Byb2ISDQoFdG9rZW4YASABKAkSEwoLdG9rZW5fYnl0ZXMYAiABKAwSDwoHbG9ncHJvYhgDIAEoARIyCgxhbHRlcm5hdGl2ZXMYBCADKAsyHC5ldmVyaG9wLnYxLlRva2VuQWx0ZXJuYXRpdmUiRwoQVG9rZW5BbHRlcm5hdGl2ZRINCgV0b2tlbhgBIAEoCRITCgt0b2tlbl9ieXRlcxgCIAEoDBIPCgdsb2dwcm9iGAMgASgBIo8DCg9Db21wbGV0aW9uRXZlbnQSLAoFc3RhcnQYASABKAsyGy5ldmVyaG9wLnYxLkNvbXBsZXRpb25TdGFydEgAEisKCnBhcnRfc3RhcnQYAiABKAsyFS5ldmVyaG9wLnYxLlBhcnRTdGFydEgAEisKCnBhcnRfZGVsdGEYAyABKAsyFS5ldmVyaG9wLnYxLlBhcnREZWx0YUgAEicKCHBhcnRfZW5kGAQgASgLMhMuZXZlcmhvcC52MS5QYXJ0RW5kSAASMQoNY2FuZGlkYXRlX2VuZBgFIAEoCzIYLmV2ZXJob3AudjEuQ2FuZGlkYXRlRW5kSAASKAoDZW5kGAYgASgLMhkuZXZlcmhvcC52MS5Db21wbGV0aW9uRW5kSAASNAoJcmVzdGFydGVkGAcgASgLMh8uZXZlcmhvcC52MS5Db21wbGV0aW9uUmVzdGFydGVkSAASMAoHcmVzdW1lZBgIIAEoCzIdLmV2ZXJob3AudjEuQ29tcGxldGlvblJlc3VtZWRIAEIGCgRraW5kIm8KD0NvbXBsZXRpb25TdGFydBIKCgJpZBgBIAEoCRINCgVtb2RlbBgCIAEoCRIQCghwcm92aWRlchgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoJUGFydFN0YXJ0EhcKD2NhbmRpZGF0ZV9pbmRleBgBIAEoBRISCgpwYXJ0X2luZGV4GAIgASgFEh4KBGhlYWQYAyABKAsyEC5ldmVyaG9wLnYxLlBhcnQivwEKCVBhcnREZWx0YRIXCg9jYW5kaWRhdGVfaW5kZXgYASABKAUSEgoKcGFydF9pbmRleBgCIAEoBRIOCgR0ZXh0GAMgASgJSAASEwoJcmVhc29uaW5nGAQgASgJSAASEQoHcmVmdXNhbBgFIAEoCUgAEhgKDmFyZ3VtZW50c19qc29uGAYgASgJSAASKgoIbG9ncHJvYnMYByADKAsyGC5ldmVyaG9wLnYxLlRva2VuTG9ncHJvYkIHCgVkZWx0YSJJCgdQYXJ0RW5kEhcKD2NhbmRpZGF0ZV9pbmRleBgBIAEoBRISCgpwYXJ0X2luZGV4GAIgASgFEhEKCXNpZ25hdHVyZRgDIAEoDCLxAQoMQ2FuZGlkYXRlRW5kEhcKD2NhbmRpZGF0ZV9pbmRleBgBIAEoBRIvCg1maW5pc2hfcmVhc29uGAIgASgOMhguZXZlcmhvcC52MS5GaW5pc2hSZWFzb24SHAoUbmF0aXZlX2ZpbmlzaF9yZWFzb24YAyABKAkSQwoOZXh0ZW5zaW9uX2pzb24YDyADKAsyKy5ldmVyaG9wLnYxLkNhbmRpZGF0ZUVuZC5FeHRlbnNpb25Kc29uRW50cnkaNAoSRXh0ZW5zaW9uSnNvbkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi1AEKDUNvbXBsZXRpb25FbmQSIAoFdXNhZ2UYASABKAsyES5ldmVyaG9wLnYxLlVzYWdlEiUKBXRyYWlsGAIgASgLMhYuZXZlcmhvcC52MS5Sb3V0ZVRyYWlsEkQKDmV4dGVuc2lvbl9qc29uGA8gAygLMiwuZXZlcmhvcC52MS5Db21wbGV0aW9uRW5kLkV4dGVuc2lvbkpzb25FbnRyeRo0ChJFeHRlbnNpb25Kc29uRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI+ChNDb21wbGV0aW9uUmVzdGFydGVkEhAKCHByb3ZpZGVyGAEgASgJEhUKDWF0dGVtcHRfaW5kZXgYAiABKAUiPAoRQ29tcGxldGlvblJlc3VtZWQSEAoIcHJvdmlkZXIYASABKAkSFQoNYXR0ZW1wdF9pbmRleBgCIAEoBSqfAQoMRmluaXNoUmVhc29uEh0KGUZJTklTSF9SRUFTT05fVU5TUEVDSUZJRUQQABIWChJGSU5JU0hfUkVBU09OX1NUT1AQARIYChRGSU5JU0hfUkVBU09OX0xFTkdUSBACEhwKGEZJTklTSF9SRUFTT05fVE9PTF9DQUxMUxADEiAKHEZJTklTSF9SRUFTT05fQ09OVEVOVF9GSUxURVIQBEJKCg5kZXYuZXZlcmhvcC52MVABWjZnaXRodWIuY29tL2V2ZXJob3AvZXZlcmhvcC9nZW4vZ28vZXZlcmhvcC92MTtldmVyaG9wdjFiBnByb3RvMw", [file_everhop_v1_prompt, file_everhop_v1_route_trail, file_everhop_v1_usage, file_google_protobuf_timestamp]);
 
 /**
  * Completion is a model's whole answer.
@@ -225,8 +225,13 @@ export const TokenAlternativeSchema: GenMessage<TokenAlternative> = /*@__PURE__*
  * Parts of a candidate start in the order of their indices, from 0 without gaps. `start` comes with the first content, not before.
  * A stream that does not reach `end` has failed and carries an RPC status.
  *
+ * A stream that breaks may go on at another endpoint, at most once and only if the call or the model asks for it
+ * (ChatOptions.stream_recovery). After `restarted` the reader discards everything: the grammar begins anew with `start`. After
+ * `resumed` it keeps everything: the open part goes on.
+ *
  * The law: folding the events gives the Completion that CompleteChat would have answered. To fold is to append each delta to its
- * part's head, to set what an end event says, and to merge `extension_json` maps, the last value of a name winning. The trail is
+ * part's head, to set what an end event says, to merge `extension_json` maps, the last value of a name winning, and to begin anew
+ * after `restarted`. The trail is
  * outside of the law. Events and parts of a kind that a reader does not know are passed over.
  *
  * @generated from message everhop.v1.CompletionEvent
@@ -285,6 +290,22 @@ export type CompletionEvent = Message<"everhop.v1.CompletionEvent"> & {
      */
     value: CompletionEnd;
     case: "end";
+  } | {
+    /**
+     * The stream broke, and another answer begins: everything so far is void.
+     *
+     * @generated from field: everhop.v1.CompletionRestarted restarted = 7;
+     */
+    value: CompletionRestarted;
+    case: "restarted";
+  } | {
+    /**
+     * The stream broke, and the same text goes on.
+     *
+     * @generated from field: everhop.v1.CompletionResumed resumed = 8;
+     */
+    value: CompletionResumed;
+    case: "resumed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -557,6 +578,64 @@ export type CompletionEnd = Message<"everhop.v1.CompletionEnd"> & {
  */
 export const CompletionEndSchema: GenMessage<CompletionEnd> = /*@__PURE__*/
   messageDesc(file_everhop_v1_completion, 10);
+
+/**
+ * CompletionRestarted tells that the stream broke and that another endpoint answers from the beginning. Discard everything since
+ * `start`; a new `start` follows. Only under STREAM_RECOVERY_RESTART.
+ *
+ * @generated from message everhop.v1.CompletionRestarted
+ */
+export type CompletionRestarted = Message<"everhop.v1.CompletionRestarted"> & {
+  /**
+   * Name of the provider that answers now.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Index of its attempt in the trail.
+   *
+   * @generated from field: int32 attempt_index = 2;
+   */
+  attemptIndex: number;
+};
+
+/**
+ * Describes the message everhop.v1.CompletionRestarted.
+ * Use `create(CompletionRestartedSchema)` to create a new message.
+ */
+export const CompletionRestartedSchema: GenMessage<CompletionRestarted> = /*@__PURE__*/
+  messageDesc(file_everhop_v1_completion, 11);
+
+/**
+ * CompletionResumed tells that the stream broke and that the text goes on from another endpoint, without a gap and without a
+ * repetition. Only under STREAM_RECOVERY_CONTINUE.
+ *
+ * @generated from message everhop.v1.CompletionResumed
+ */
+export type CompletionResumed = Message<"everhop.v1.CompletionResumed"> & {
+  /**
+   * Name of the provider that answers now.
+   *
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * Index of its attempt in the trail.
+   *
+   * @generated from field: int32 attempt_index = 2;
+   */
+  attemptIndex: number;
+};
+
+/**
+ * Describes the message everhop.v1.CompletionResumed.
+ * Use `create(CompletionResumedSchema)` to create a new message.
+ */
+export const CompletionResumedSchema: GenMessage<CompletionResumed> = /*@__PURE__*/
+  messageDesc(file_everhop_v1_completion, 12);
 
 /**
  * FinishReason is why a candidate ended.

@@ -64,6 +64,8 @@ export type LocalFault =
       readonly most: number;
       readonly retryAfterMs: number;
     }
+  // Asked to go on with a text, a provider says another one; anew: it was given the text and began its answer again
+  | { readonly kind: "diverged"; readonly anew: boolean }
   | { readonly kind: "all_failed"; readonly summary: string; readonly capped: boolean } // capped: as many attempts as may be
   | { readonly kind: "all_limited"; readonly summary: string; readonly retryAfterMs?: number }
   | { readonly kind: "nothing_to_try"; readonly summary: string; readonly retryAfterMs?: number }

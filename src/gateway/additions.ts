@@ -3,10 +3,13 @@ import type { Additions, LaneRequest } from "../providers/lane.ts";
 import type { Target } from "../providers/target.ts";
 import type { Clock } from "../runtime/clock.ts";
 
+/** Something that the gateway asks for by itself. */
+export type Addition = keyof Additions;
+
 /** Which endpoints refuse what the gateway asks for by itself. */
 export interface AdditionMemory {
-  refuses(target: Target): boolean;
-  remember(target: Target): void;
+  refuses(target: Target, what: Addition): boolean;
+  remember(target: Target, what: Addition): void;
 }
 
 /** As many endpoints are remembered; more than that are named by callers who make names up. */
@@ -18,32 +21,44 @@ const forgottenAfterMs = 6 * 3_600_000;
 export function createAdditionMemory(clock: Clock): AdditionMemory {
   const refusedUntil = new Map<string, number>();
   return {
-    refuses: ({ id }) => refusedUntil.size > 0 && clock.now() < (refusedUntil.get(id) ?? 0),
-    remember({ id }) {
-      refusedUntil.delete(id);
-      refusedUntil.set(id, clock.now() + forgottenAfterMs);
+    refuses: ({ id }, what) => refusedUntil.size > 0 && clock.now() < (refusedUntil.get(`${what} ${id}`) ?? 0),
+    remember({ id }, what) {
+      const name = `${what} ${id}`;
+      refusedUntil.delete(name);
+      refusedUntil.set(name, clock.now() + forgottenAfterMs);
       const [oldest] = refusedUntil.keys();
       if (refusedUntil.size > maxRemembered && oldest !== undefined) refusedUntil.delete(oldest);
     },
   };
 }
 
+/** What the gateway adds to the requests of one call. */
+export interface CallAdditions {
+  for(target: Target): Additions;
+  /** The fault of a request, or that of its addition. */
+  blamed(target: Target, request: LaneRequest, fault: Fault): FaultError;
+  /** A target has answered the call. */
+  succeeded(target: Target): void;
+}
+
 /**
  * What the gateway adds to one call's requests. A refusal of a request that holds an addition may be the gateway's own doing: then
  * the same endpoint is asked once more without it. If that succeeds it is remembered; if not, the refusal is the caller's.
  */
-export function createAdditions(memory: AdditionMemory) {
-  const withheld = new Set<string>();
+export function createAdditions(memory: AdditionMemory): CallAdditions {
+  /** What an endpoint refused with the last request, and so is not asked for again: of two things that one which is refused more often. */
+  const withheld = new Map<string, Addition>();
+  const asks = (target: Target, what: Addition) => !memory.refuses(target, what) && !withheld.has(target.id);
   return {
-    for: (target: Target): Additions => ({ usage: !memory.refuses(target) && !withheld.has(target.id) }),
-    /** The fault of a request, or that of its addition. */
-    blamed(target: Target, { altered }: LaneRequest, fault: Fault): FaultError {
+    for: (target) => ({ usage: asks(target, "usage"), prefill: asks(target, "prefill") }),
+    blamed(target, { altered, prefilled }, fault) {
       if (fault.kind !== "refused_request" || !altered) return new FaultError(fault);
-      withheld.add(target.id);
+      withheld.set(target.id, prefilled ? "prefill" : "usage");
       return new FaultError({ ...fault, kind: "addition_refused" });
     },
-    succeeded(target: Target): void {
-      if (withheld.has(target.id)) memory.remember(target);
+    succeeded(target) {
+      const what = withheld.get(target.id);
+      if (what) memory.remember(target, what);
     },
   };
 }

@@ -2,6 +2,7 @@ import type { Fault } from "../chat/fault.ts";
 import { estimatedCounts } from "../providers/openai/estimate.ts";
 import type { Target } from "../providers/target.ts";
 import type { Upstream } from "../providers/upstream.ts";
+import type { StreamRecovery } from "../routing/endpoint.ts";
 import type { RouteError, Router, RunOptions } from "../routing/router.ts";
 import type { RoutingSettings } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
@@ -34,6 +35,8 @@ export interface Call {
   readonly patienceMs: number | undefined;
   /** At most this many attempts after the first; undefined: the gateway's own cap. */
   readonly retryCount: number | undefined;
+  /** What is to become of its stream if that breaks after its first content; undefined: what the model's pool says. */
+  readonly streamRecovery: StreamRecovery | undefined;
   /** How large it is; only asked for where the price decides. */
   size(): PromptSize;
   /** What tells requests apart that share a prompt cache; undefined: nothing. */

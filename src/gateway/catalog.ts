@@ -1,6 +1,6 @@
 import { FaultError, type Violation } from "../chat/fault.ts";
-import type { Target } from "../providers/target.ts";
-import type { Key, Pool, PoolStrategy, Prices, Tier, UseLimits } from "../routing/endpoint.ts";
+import type { PrefillDialect, Target } from "../providers/target.ts";
+import type { Key, Pool, PoolStrategy, Prices, StreamRecovery, Tier, UseLimits } from "../routing/endpoint.ts";
 import { createPool, poolOfTiers } from "../routing/pool.ts";
 import type { Caller } from "./caller.ts";
 
@@ -11,6 +11,8 @@ export interface ProviderModel {
   readonly prices?: Prices | undefined;
   /** It may think for long before it says anything. */
   readonly reasoning?: boolean | undefined;
+  /** How it is asked to go on with a text; undefined: it is not. */
+  readonly prefill?: PrefillDialect | undefined;
   /** Limits of this model alone. */
   readonly use?: UseLimits | undefined;
 }
@@ -56,6 +58,7 @@ export interface ModelEntry {
   readonly targets: readonly TargetEntry[];
   readonly strategy?: PoolStrategy;
   readonly onContextOverflow?: Pool<Target>["onContextOverflow"];
+  readonly streamRecovery?: StreamRecovery;
 }
 
 /** Something that can be asked for. */
@@ -98,9 +101,14 @@ export function createCatalog(content: {
   const providers = new Map(content.providers.map((provider) => [provider.name, provider]));
   const published = content.models.length > 0 ? content.models : modelsOf(content.providers);
   const publicModels = new Map<string, CatalogModel>();
-  for (const { name, targets, strategy = "weighted", onContextOverflow = "larger" } of published) {
+  for (const { name, targets, strategy, onContextOverflow, streamRecovery } of published) {
     const endpoints = targets.flatMap((entry) => targetOf(providers, entry));
-    publicModels.set(name, modelOf(createPool({ model: name, endpoints, strategy, onContextOverflow })));
+    const settings = {
+      ...(strategy && { strategy }),
+      ...(onContextOverflow && { onContextOverflow }),
+      ...(streamRecovery && { streamRecovery }),
+    };
+    publicModels.set(name, modelOf(createPool({ model: name, endpoints, ...settings })));
   }
   const directModels = new Map<string, CatalogModel>();
   for (const provider of content.providers) {
@@ -207,6 +215,7 @@ function pinnedPool(
     strategy: pinned.length > 0 ? "weighted" : found.pool.strategy,
     tiers: distinct([...own, ...tiers]),
     onContextOverflow: found.pool.onContextOverflow,
+    streamRecovery: found.pool.streamRecovery,
     ruledOut,
   });
 }
@@ -299,7 +308,13 @@ function targetOf(providers: ReadonlyMap<string, ProviderEntry>, entry: TargetEn
 /** @param named whether a call asks for it by name: then a weight of 0 does not keep it out */
 function makeTarget(provider: ProviderEntry, model: string, named = false): Target {
   const { name, kind, origin, basePath, keys, priority, weight, enabled, connectMs, idleMs, totalMs } = provider;
-  const { contextWindow, prices, reasoning, use } = provider.models.find(({ id }) => id === model) ?? {};
+  const {
+    contextWindow,
+    prices,
+    reasoning,
+    prefill = "none",
+    use,
+  } = provider.models.find(({ id }) => id === model) ?? {};
   return {
     id: `${name}/${model}`,
     provider: name,
@@ -318,6 +333,7 @@ function makeTarget(provider: ProviderEntry, model: string, named = false): Targ
     basePath,
     connectMs,
     idleMs,
+    prefill,
   };
 }
 

@@ -202,6 +202,16 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
       hint: "no such path: is /v1 missing in the base URL?",
     },
   },
+  // Nobody's fault: two answers need not be alike.
+  diverged: {
+    ...interrupted,
+    meaning: {
+      next: "stop",
+      blame: "nobody",
+      class: "local",
+      hint: "it did not go on with the same text, so the caller was not given it",
+    },
+  },
   // Nobody's fault but time's.
   caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
   deadline_exceeded: {

@@ -1,18 +1,19 @@
 import { FaultError } from "../chat/fault.ts";
-import type { Lane, StreamRead, StreamReader } from "../providers/lane.ts";
+import type { Additions, Lane, LaneRequest, StreamRead, StreamReader } from "../providers/lane.ts";
 import type { Target } from "../providers/target.ts";
 import type { UpstreamBody } from "../providers/upstream.ts";
 import type { Lease } from "../routing/lease.ts";
-import { RouteError } from "../routing/router.ts";
+import { type Opened, RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
+import { type CancellationSource, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { createAdditions } from "./additions.ts";
+import { type CallAdditions, createAdditions } from "./additions.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
 import { errorAnswer, isSuccess, letEnd, noteHead, understood, withoutKey } from "./complete.ts";
 
 /** A committed stream: its first content is in hand. */
 export interface OpenStream<Item> {
-  /** The provider that serves. */
+  /** The provider that serves, or at least began to. */
   readonly provider: string;
   /** Live: the last attempt ends with the stream. When a batch marked `last` is handed out it has ended. */
   readonly trail: Trail;
@@ -30,17 +31,28 @@ const maxPreambleBytes = (1 << 20) + (64 << 10);
 /** How long usage and late deltas may come after the last finish reason. */
 const afterFinishMs = 1000;
 
+/** How an attempt asks, and how its answer is read. */
+interface Approach<Item> {
+  request(target: Target, additions: Additions): LaneRequest;
+  reader(target: Target, request: LaneRequest, attemptIndex: number): StreamReader<Item>;
+}
+
 /** What an attempt brings to the commit point. */
 interface Opening<Item> {
   readonly body: UpstreamBody;
   readonly reader: StreamReader<Item>;
   readonly first: StreamRead<Item>;
   readonly ended: boolean;
+  /** Whether it was given a text to go on with. */
+  readonly prefilled: boolean;
 }
+
+/** Makes an attempt that lands with its first content. */
+type Opener<Item> = (approach: Approach<Item>) => (lease: Lease<Target>) => Promise<Opening<Item>>;
 
 /**
  * Opens a stream, whatever its payload is. Until the first content every failure hops on unseen; the promise resolves at the
- * commit point, and from there on a failure is shown.
+ * commit point, and from there on a failure is shown, unless the stream can go on elsewhere and is to.
  * @throws CallError
  */
 export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknown, Item>): Promise<OpenStream<Item>> {
@@ -49,10 +61,23 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     const pool = machine.catalog().pool(call.destination, call.caller);
     const entered = enter(machine, call);
     release = entered.release;
+    const mode = call.streamRecovery ?? pool.streamRecovery;
     const additions = createAdditions(machine.additions);
-    const attempt = (lease: Lease<Target>) => firstContent(machine, lane, lease, additions);
-    const { value, lease, trail } = await machine.router.open(pool, attempt, entered.options);
-    return committed(value, lease, trail, machine.clock, release);
+    const opener: Opener<Item> = (approach) => (lease) => firstContent(machine, lane, approach, lease, additions);
+    // Whoever gives a stream up while it is about to go on elsewhere must end that, too.
+    const { source: cancellation, unlink } = linkedCancellation(entered.options.cancellation);
+    const attempt = opener({
+      request: (target, asked) => lane.request(target, "stream", asked),
+      reader: (target) => lane.reader(target, mode),
+    });
+    const opened = await machine.router.open(pool, attempt, { ...entered.options, cancellation });
+    return committed({
+      ...{ machine, opened, opener, additions, cancellation },
+      release() {
+        unlink();
+        entered.release();
+      },
+    });
   } catch (error) {
     release();
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
@@ -62,18 +87,20 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
 async function firstContent<Item>(
   { upstream, clock }: Machine,
   lane: Lane<unknown, Item>,
+  approach: Approach<Item>,
   lease: Lease<Target>,
-  additions: ReturnType<typeof createAdditions>,
+  additions: CallAdditions,
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
-  const request = lane.request(target, "stream", additions.for(target));
+  const request = approach.request(target, additions.for(target));
   const answer = await upstream.send(target, key, request, cancellation);
   noteHead(lease, answer);
   if (!isSuccess(answer)) {
     throw additions.blamed(target, request, withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
   }
   const { body } = answer;
-  const reader = lane.reader(target);
+  const reader = approach.reader(target, request, lease.attempt);
+  const { prefilled = false } = request;
   const items: Item[] = [];
   for (let heldBytes = 0; ; ) {
     const bytes = await body.read();
@@ -83,7 +110,7 @@ async function firstContent<Item>(
     heldBytes += ended ? 0 : bytes.length;
     if (read.content) {
       additions.succeeded(target);
-      return { body, reader, ended, first: { ...read, items } };
+      return { body, reader, ended, prefilled, first: { ...read, items } };
     }
     if (read.fault) throw additions.blamed(target, request, { ...withoutKey(read.fault, key), status: answer.status });
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
@@ -93,89 +120,162 @@ async function firstContent<Item>(
   }
 }
 
-function committed<Item>(
-  { body, reader, first, ended }: Opening<Item>,
-  lease: Lease<Target>,
-  trail: Trail,
-  clock: Clock,
-  release: () => void,
-): OpenStream<Item> {
-  const { idleMs } = lease.endpoint;
-  let read: StreamRead<Item> = first;
-  let isFirst = true;
-  let over = ended;
-  let finishedAt: number | undefined;
-  /** Set when the attempt has been settled: nothing may settle it twice, and nothing more comes. */
+/** One attempt's stream from its first content to its end. It settles nothing. */
+class Flow<Item> {
+  readonly lease: Lease<Target>;
+  readonly body: UpstreamBody;
+  readonly reader: StreamReader<Item>;
+  readonly prefilled: boolean;
+  readonly #clock: Clock;
+  #read: StreamRead<Item>;
+  #isFirst = true;
+  #over: boolean;
+  #finishedAt: number | undefined;
+
+  constructor({ body, reader, first, ended, prefilled }: Opening<Item>, lease: Lease<Target>, clock: Clock) {
+    this.lease = lease;
+    this.body = body;
+    this.reader = reader;
+    this.prefilled = prefilled;
+    this.#clock = clock;
+    this.#read = first;
+    this.#over = ended;
+  }
+
+  /** @throws FaultError when the stream breaks off; the cancellation's reason when it is called off */
+  async next(): Promise<{ items: readonly Item[]; last: boolean }> {
+    const { lease } = this;
+    if (!this.#isFirst) {
+      if (this.#read.fault) throw new FaultError(withoutKey(this.#read.fault, lease.key));
+      await this.#advance();
+    }
+    this.#isFirst = false;
+    const { usage, fault, done, items } = this.#read;
+    if (usage) lease.note({ usage });
+    const last = fault === undefined && (done || this.#over);
+    // What came before a fault in the same read is still good: the fault is told by the next call.
+    if (fault && items.length === 0) throw new FaultError(withoutKey(fault, lease.key));
+    return { items, last };
+  }
+
+  async #advance(): Promise<void> {
+    if (this.#over) throw new FaultError({ kind: "truncated" });
+    const { finished } = this.#read;
+    const bytes = finished ? await this.#afterFinish() : await this.body.read(this.lease.endpoint.idleMs);
+    if (bytes === "silence" && !finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
+    this.#over = typeof bytes === "string";
+    this.#read = understood(this.lease, () =>
+      typeof bytes === "string" ? this.reader.end() : this.reader.push(bytes),
+    );
+    if (!this.#read.content) return;
+    this.lease.progressed();
+    // Pings do not prolong the wait for what may follow; content does: then the reason was said too early.
+    this.#finishedAt = undefined;
+  }
+
+  /** Reads what may still follow a whole answer. Neither silence nor a cut makes it less whole, and pings do not prolong it. */
+  async #afterFinish(): Promise<Buffer | "end" | "silence"> {
+    const now = this.#clock.now();
+    this.#finishedAt ??= now;
+    const leftMs = this.#finishedAt + afterFinishMs - now;
+    if (leftMs <= 0) return "silence";
+    try {
+      return await this.body.read(leftMs);
+    } catch (error) {
+      if (error instanceof FaultError) return "end";
+      throw error;
+    }
+  }
+}
+
+function committed<Item>({
+  machine: { clock, additions: memory, maxDurationMs },
+  opened,
+  opener,
+  cancellation,
+  release,
+}: {
+  readonly machine: Machine;
+  readonly opened: Opened<Opening<Item>, Target>;
+  readonly opener: Opener<Item>;
+  readonly cancellation: CancellationSource;
+  readonly release: () => void;
+}): OpenStream<Item> {
+  const { trail } = opened;
+  let flow: Flow<Item>;
+  /** Set when the stream is over: nothing may be settled twice, and nothing more comes. */
   let failure: CallError | undefined;
   let settled = false;
+  let recovered = false;
   let unlink = () => {};
+
+  function take({ value, lease }: { readonly value: Opening<Item>; readonly lease: Lease<Target> }): void {
+    flow = new Flow(value, lease, clock);
+    // From the signal itself: whoever waits for a reader that has left would wait for ever.
+    unlink = lease.cancellation.onCancel((reason) => settle(reason));
+  }
 
   function settle(error?: unknown): void {
     if (settled) return;
     settled = true;
     unlink();
     release();
+    const { lease, body } = flow;
     if (error === undefined) {
       lease.settle({ ok: true });
       void letEnd(body, clock);
     } else {
-      lease.settle({ ok: false, error });
       failure = CallError.from(error, trail);
+      // An endpoint that answers anew whatever it is given need not be given it again.
+      if (failure.fault.kind === "diverged" && failure.fault.anew) memory.remember(lease.endpoint, "prefill");
+      lease.note({ usage: flow.reader.costSoFar() });
+      lease.settle({ ok: false, error });
       body.cancel();
     }
   }
-  // From the signal itself: whoever waits for a reader that has left would wait for ever.
-  unlink = lease.cancellation.onCancel(settle);
 
-  /** Reads what may still follow a whole answer. Neither silence nor a cut makes it less whole, and pings do not prolong it. */
-  async function afterFinish(): Promise<Buffer | "end" | "silence"> {
-    finishedAt ??= clock.now();
-    const leftMs = finishedAt + afterFinishMs - clock.now();
-    if (leftMs <= 0) return "silence";
-    try {
-      return await body.read(leftMs);
-    } catch (error) {
-      if (error instanceof FaultError) return "end";
-      throw error;
+  /** Goes on at another endpoint. @returns whether it does; else the stream has failed, and is settled */
+  async function goOn(error: unknown): Promise<boolean> {
+    const recovery = settled || recovered || cancellation.cancelled ? undefined : flow.reader.recovery();
+    if (!recovery) {
+      settle(error);
+      return false;
     }
+    recovered = true;
+    unlink();
+    flow.lease.note({ usage: flow.reader.costSoFar() });
+    flow.body.cancel();
+    const next = await opened.recover(error, opener(recovery), clock.now() + maxDurationMs);
+    if (next) {
+      take(next);
+      return true;
+    }
+    // The broken attempt is settled already.
+    settled = true;
+    failure ??= CallError.from(cancellation.cancelled ? cancellation.reason : error, trail);
+    release();
+    return false;
   }
 
-  async function advance(): Promise<void> {
-    if (over) throw new FaultError({ kind: "truncated" });
-    const bytes = read.finished ? await afterFinish() : await body.read(idleMs);
-    if (bytes === "silence" && !read.finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
-    over = typeof bytes === "string";
-    read = understood(lease, () => (typeof bytes === "string" ? reader.end() : reader.push(bytes)));
-    if (!read.content) return;
-    lease.progressed();
-    // Pings do not prolong the wait for what may follow; content does: then the reason was said too early.
-    finishedAt = undefined;
-  }
-
+  take(opened);
   return {
-    provider: lease.endpoint.provider,
+    provider: opened.lease.endpoint.provider,
     trail,
     async next() {
-      try {
-        if (failure) throw failure;
-        if (!isFirst) {
-          if (read.fault) throw new FaultError(withoutKey(read.fault, lease.key));
-          await advance();
+      for (;;) {
+        try {
+          if (failure) throw failure;
+          const batch = await flow.next();
+          if (batch.last) settle();
+          return batch;
+        } catch (error) {
+          if (!(await goOn(error))) throw failure ?? CallError.from(error, trail);
         }
-        isFirst = false;
-        if (read.usage) lease.note({ usage: read.usage });
-        const last = read.fault === undefined && (read.done || over);
-        if (last) settle();
-        // What came before a fault in the same read is still good: the fault is told by the next call.
-        else if (read.fault && read.items.length === 0) throw new FaultError(withoutKey(read.fault, lease.key));
-        return { items: read.items, last };
-      } catch (error) {
-        settle(error);
-        throw failure ?? CallError.from(error, trail);
       }
     },
     close(reason) {
-      if (!settled) settle(reason());
+      if (settled) return;
+      cancellation.cancel(reason());
     },
   };
 }

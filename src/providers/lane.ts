@@ -1,4 +1,5 @@
 import type { UpstreamFault } from "../chat/fault.ts";
+import type { StreamRecovery } from "../routing/endpoint.ts";
 import type { TokenCounts } from "../routing/trail.ts";
 import type { Headers } from "./retry-after.ts";
 import type { Target } from "./target.ts";
@@ -17,12 +18,16 @@ export interface HttpRequest {
 export interface Additions {
   /** What a stream costs: not every server knows how to be asked. */
   readonly usage: boolean;
+  /** To go on with a text that it is given; only for streams that broke. */
+  readonly prefill?: boolean;
 }
 
 /** A lane's request. */
 export interface LaneRequest extends HttpRequest {
   /** Whether it holds an addition that the caller did not write: a refusal of it may be the gateway's own doing. */
   readonly altered: boolean;
+  /** Whether it gives the endpoint a text to go on with. */
+  readonly prefilled?: boolean;
 }
 
 /** A whole answer. */
@@ -56,6 +61,23 @@ export interface StreamReader<Item> {
   push(bytes: Buffer): StreamRead<Item>;
   /** The upstream ended, or went silent after every finish reason: what was held back, or why the answer is not whole. */
   end(): StreamRead<Item>;
+  /** What the stream has cost until now: as the upstream counted, else an estimate. For one that breaks off. */
+  costSoFar(): TokenCounts;
+  /**
+   * How the stream goes on elsewhere, were it to break now: after everything that its reads have given. Undefined: it cannot, or
+   * is not to.
+   */
+  recovery(): Recovery<Item> | undefined;
+}
+
+/** How a stream that broke goes on at another endpoint. */
+export interface Recovery<Item> {
+  request(target: Target, additions: Additions): LaneRequest;
+  /**
+   * Reads the answer to such a request.
+   * @param attemptIndex its attempt's position in the trail, from 1: readers of the stream are told
+   */
+  reader(target: Target, request: LaneRequest, attemptIndex: number): StreamReader<Item>;
 }
 
 /**
@@ -67,7 +89,8 @@ export interface Lane<Answer, Item> {
   request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest;
   /** @throws FaultError when it is not the answer that was asked for */
   answer(target: Target, answer: HttpAnswer): { readonly value: Answer; readonly usage?: TokenCounts };
-  reader(target: Target): StreamReader<Item>;
+  /** @param recovery what is to become of the stream if it breaks; default: it fails */
+  reader(target: Target, recovery?: StreamRecovery): StreamReader<Item>;
   /** What an answer that is no success means. */
   fault(answer: HttpAnswer): UpstreamFault;
 }

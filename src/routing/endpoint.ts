@@ -53,6 +53,12 @@ export interface Endpoint {
 /** How the equals of a tier are chosen between; `ordered` makes every endpoint a tier of its own. */
 export type PoolStrategy = "weighted" | "ordered" | "least_latency" | "least_busy" | "cheapest";
 
+/**
+ * What becomes of a stream that breaks after its first content: it fails, another answer begins from the start, or another endpoint
+ * goes on with the text.
+ */
+export type StreamRecovery = "fail" | "restart" | "continue";
+
 /** Equals: endpoints of one priority. */
 export interface Tier<E extends Endpoint> {
   readonly priority: number;
@@ -72,6 +78,8 @@ export interface Pool<E extends Endpoint> {
   readonly size: number;
   /** Where a prompt that is too long for an endpoint may go. */
   readonly onContextOverflow: "larger" | "next" | "stop";
+  /** What becomes of broken streams whose callers do not say. */
+  readonly streamRecovery: StreamRecovery;
   /** Endpoints ruled out before routing began, for the trail. */
   readonly ruledOut: readonly { readonly endpoint: string; readonly reason: SkipReason }[];
 }

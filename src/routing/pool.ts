@@ -1,4 +1,4 @@
-import type { Endpoint, Pool, PoolStrategy, Tier } from "./endpoint.ts";
+import type { Endpoint, Pool, PoolStrategy, StreamRecovery, Tier } from "./endpoint.ts";
 
 /**
  * Makes a pool: groups its endpoints into tiers by priority.
@@ -10,6 +10,7 @@ export function createPool<E extends Endpoint>({
   strategy = "weighted",
   policy = strategy,
   onContextOverflow = "larger",
+  streamRecovery = "fail",
   ruledOut = [],
 }: {
   readonly model: string;
@@ -17,6 +18,7 @@ export function createPool<E extends Endpoint>({
   readonly strategy?: PoolStrategy;
   readonly policy?: string;
   readonly onContextOverflow?: Pool<E>["onContextOverflow"];
+  readonly streamRecovery?: StreamRecovery;
   readonly ruledOut?: Pool<E>["ruledOut"];
 }): Pool<E> {
   const sorted = [...endpoints].sort((a, b) => a.tier - b.tier);
@@ -26,7 +28,7 @@ export function createPool<E extends Endpoint>({
     if (strategy !== "ordered" && last?.priority === endpoint.tier) last.members.push(endpoint);
     else tiers.push({ priority: endpoint.tier, members: [endpoint] });
   }
-  return poolOfTiers({ model, policy, strategy, tiers, onContextOverflow, ruledOut });
+  return poolOfTiers({ model, policy, strategy, tiers, onContextOverflow, streamRecovery, ruledOut });
 }
 
 /** Makes a pool whose tiers are known already, such as a caller's own list of providers. */

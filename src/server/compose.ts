@@ -19,7 +19,7 @@ import { watchKeys } from "../gateway/key-stats.ts";
 import { createUpstream } from "../providers/upstream.ts";
 import type { RouteObserver } from "../routing/observer.ts";
 import { createRouter } from "../routing/router.ts";
-import { type RoutingSettings, routingSettings } from "../routing/settings.ts";
+import { type RoutingSettings, routingDefaults, routingSettings } from "../routing/settings.ts";
 import type { EngineState } from "../routing/state.ts";
 import { createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -30,7 +30,7 @@ import { readKeysFile } from "./keys-file.ts";
 import { version } from "./version.ts";
 
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
-const maxDurationMs = 10 * 60_000;
+export const maxDurationMs = 10 * 60_000;
 /** A model that thinks may be silent for so long before its first content. */
 const reasoningFirstContentMs = 10 * 60_000;
 
@@ -126,6 +126,7 @@ export function buildCatalog(config: Config, keyNames: KeyNames): { catalog: Cat
     name: model.name,
     strategy: model.strategy,
     onContextOverflow: model.on_context_overflow,
+    streamRecovery: model.stream_recovery,
     targets: model.targets.map(({ provider, model: upstreamModel, priority, weight, timeout }) => ({
       provider,
       model: upstreamModel,
@@ -145,7 +146,8 @@ function keysOf({ keys, keys_file: path }: Config["providers"][number], index: n
   return { keys: [...own, ...file.keys.map((value) => ({ name: undefined, value }))], problems: file.problems };
 }
 
-function callerEntry(caller: Config["auth"]["callers"][number]): Caller {
+/** A caller as the gateway knows it. */
+export function callerEntry(caller: Config["auth"]["callers"][number]): Caller {
   const { name, models, trail, rpm, max_concurrent: maxConcurrent, queue } = caller;
   return {
     name,
@@ -187,6 +189,7 @@ function providerModel(model: Config["providers"][number]["models"][number]): Pr
     context_window: contextWindow,
     prices,
     reasoning,
+    prefill,
     max_rps: maxRps,
     max_concurrent: maxConcurrent,
   } = model;
@@ -195,11 +198,13 @@ function providerModel(model: Config["providers"][number]["models"][number]): Pr
     contextWindow,
     prices: prices && { inputPer1k: prices.input_per_1k, outputPer1k: prices.output_per_1k },
     reasoning,
+    prefill,
     use: { maxRps, maxConcurrent },
   };
 }
 
-function healthChecks(config: Config, catalog: Catalog): HealthCheck[] {
+/** The checks of providers that have endpoints. */
+export function healthChecks(config: Config, catalog: Catalog): HealthCheck[] {
   const everyone: Caller = { name: "health check", models: undefined, seesTrail: true };
   const targets = catalog.list(everyone).flatMap((model) => model.targets);
   return config.providers.flatMap(({ name, enabled, health_check: check }) => {
@@ -210,7 +215,8 @@ function healthChecks(config: Config, catalog: Catalog): HealthCheck[] {
   });
 }
 
-function engineSettings(routing: Config["routing"]): RoutingSettings {
+/** What a configuration says of routing. */
+export function engineSettings(routing: Config["routing"]): RoutingSettings {
   const { breaker } = routing;
   return routingSettings({
     failover: routing.failover,
@@ -235,6 +241,7 @@ function engineSettings(routing: Config["routing"]): RoutingSettings {
     retryBudget: routing.retry_budget,
     queue: { maxWaitMs: routing.queue.max_wait, bound: routing.queue.bound },
     inFlight: routing.in_flight,
+    hedge: { ...routingDefaults.hedge, enabled: routing.hedge },
     affinity: routing.affinity,
   });
 }

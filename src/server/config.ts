@@ -2,7 +2,7 @@ import { z } from "zod";
 import { hardMaxAttempts, routingDefaults } from "../routing/settings.ts";
 
 /** A duration in the file: a number of seconds, or a text such as `250ms`, `30s`, `10m`, `1h`. Milliseconds once read. */
-const duration = z.union([z.number(), z.string()]).transform((value, context) => {
+export const duration = z.union([z.number(), z.string()]).transform((value, context) => {
   const ms = typeof value === "number" ? value * 1000 : durationMs(value);
   if (ms !== undefined && ms >= 0 && ms <= 24 * 3_600_000) return ms;
   context.addIssue({
@@ -12,7 +12,8 @@ const duration = z.union([z.number(), z.string()]).transform((value, context) =>
   return z.NEVER;
 });
 
-const positiveDuration = duration.refine((ms) => ms > 0, "expected more than 0");
+/** A duration that is not nothing. */
+export const positiveDuration = duration.refine((ms) => ms > 0, "expected more than 0");
 
 function durationMs(text: string): number | undefined {
   // Without a unit: seconds, for what comes out of the environment is a text.
@@ -53,7 +54,8 @@ const fromText = (value: unknown) => {
   return /^-?\d{1,15}$/.test(value) ? Number(value) : value;
 };
 
-const wholeNumber = (min: number, max: number) => {
+/** A whole number in a range; the environment has texts. */
+export const wholeNumber = (min: number, max: number) => {
   const expected = `expected a whole number from ${min} to ${max}`;
   return z.preprocess(fromText, z.int(expected).min(min, expected).max(max, expected));
 };
@@ -61,7 +63,7 @@ const wholeNumber = (min: number, max: number) => {
 const flag = z.preprocess(fromText, z.boolean());
 
 /** A number that is no whole one; the environment has texts. */
-const amount = (min: number, max: number) => {
+export const amount = (min: number, max: number) => {
   const expected = `expected a number from ${min} to ${max}`;
   return z.preprocess(
     (value) => (typeof value === "string" && /^\d+(\.\d+)?$/.test(value) ? Number(value) : value),
@@ -86,6 +88,8 @@ const describedModel = z.strictObject({
   prices: z.strictObject({ input_per_1k: price, output_per_1k: price }).optional(),
   /** It may think for long before its first content. */
   reasoning: flag.optional(),
+  /** How it is asked to go on with a text that it is given. */
+  prefill: z.enum(["none", "continue_final_message", "prefix", "assistant"]).optional(),
   max_rps: maxRps.optional(),
   max_concurrent: maxConcurrent.optional(),
 });
@@ -155,6 +159,8 @@ const model = z.strictObject({
   name: modelName,
   strategy: z.enum(["weighted", "ordered", "least_latency", "least_busy", "cheapest"]).default("weighted"),
   on_context_overflow: z.enum(["larger", "next", "stop"]).default("larger"),
+  /** `restart` is for callers to choose: only those of typed streams can be told to discard what they have. */
+  stream_recovery: z.enum(["fail", "continue"]).default("fail"),
   targets: z.array(target).min(1, "expected at least one target"),
 });
 
@@ -215,6 +221,8 @@ const routing = z
         process: wholeNumber(1, 1_000_000).default(defaults.inFlight.process),
       })
       .prefault({}),
+    /** A second attempt beside a slow stream, for at most one stream in twenty. */
+    hedge: onOff.default(defaults.hedge.enabled),
     affinity: z.enum(["none", "prompt_cache_key", "caller", "prefix"]).default(defaults.affinity),
     queue: z
       .strictObject({
@@ -286,7 +294,12 @@ export function checkConfig(input: unknown, source: string): Config {
   return result.data;
 }
 
-function problemsOf(issue: z.core.$ZodIssue, input: unknown, base: readonly PropertyKey[] = []): ConfigProblem[] {
+/** What an issue of a schema means, with the value that stands in the input. */
+export function problemsOf(
+  issue: z.core.$ZodIssue,
+  input: unknown,
+  base: readonly PropertyKey[] = [],
+): ConfigProblem[] {
   const path = [...base, ...issue.path];
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {

@@ -11,15 +11,15 @@ describe("what the gateway asks for by itself", () => {
     const memory = createAdditionMemory(clock);
     const target = testTarget();
     const first = createAdditions(memory);
-    expect(first.for(target)).toEqual({ usage: true });
+    expect(first.for(target)).toEqual({ usage: true, prefill: true });
     expect(first.blamed(target, request, { kind: "refused_request" }).fault.kind).toBe("addition_refused");
-    expect(first.for(target)).toEqual({ usage: false });
+    expect(first.for(target)).toMatchObject({ usage: false });
     // Not served yet: another call finds out by itself.
-    expect(createAdditions(memory).for(target)).toEqual({ usage: true });
+    expect(createAdditions(memory).for(target)).toEqual({ usage: true, prefill: true });
     first.succeeded(target);
-    expect(createAdditions(memory).for(target)).toEqual({ usage: false });
+    expect(createAdditions(memory).for(target)).toMatchObject({ usage: false });
     await clock.advance(6 * 3_600_000);
-    expect(createAdditions(memory).for(target)).toEqual({ usage: true });
+    expect(createAdditions(memory).for(target)).toEqual({ usage: true, prefill: true });
   });
 
   test("is not to blame for a refusal of a request that holds nothing of it, nor for any other failure", () => {
@@ -28,6 +28,17 @@ describe("what the gateway asks for by itself", () => {
     const plain = { ...request, altered: false };
     expect(additions.blamed(target, plain, { kind: "refused_request" }).fault.kind).toBe("refused_request");
     expect(additions.blamed(target, request, { kind: "server_error" }).fault.kind).toBe("server_error");
-    expect(additions.for(target)).toEqual({ usage: true });
+    expect(additions.for(target)).toEqual({ usage: true, prefill: true });
+  });
+
+  test("a text to go on with that is refused is what is remembered, whatever else the request asked for", () => {
+    const memory = createAdditionMemory(createVirtualClock());
+    const target = testTarget();
+    const call = createAdditions(memory);
+    const prefilled = { ...request, prefilled: true };
+    expect(call.blamed(target, prefilled, { kind: "refused_request" }).fault.kind).toBe("addition_refused");
+    expect(call.for(target)).toEqual({ usage: false, prefill: false });
+    call.succeeded(target);
+    expect(createAdditions(memory).for(target)).toEqual({ usage: true, prefill: false });
   });
 });

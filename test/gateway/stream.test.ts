@@ -41,7 +41,14 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const cancellation = createCancellation();
   const json = { messages: [{ role: "user", content: "x" }], stream: true };
   const call = {
-    ...{ traceId: "0".repeat(32), cancellation, timeoutMs: undefined, patienceMs: undefined, retryCount: undefined },
+    ...{
+      traceId: "0".repeat(32),
+      cancellation,
+      timeoutMs: undefined,
+      patienceMs: undefined,
+      retryCount: undefined,
+      streamRecovery: undefined,
+    },
     caller: { name: "c", models: undefined, seesTrail: true },
     size: () => ({ promptCharacters: 1, maxOutputTokens: 0 }),
     affinityKey: () => undefined,

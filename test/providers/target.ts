@@ -16,6 +16,7 @@ export function testTarget(changes: Partial<Target> = {}): Target {
     basePath: "/v1",
     connectMs: 1000,
     idleMs: 1000,
+    prefill: "none",
     ...changes,
   };
 }

@@ -9,7 +9,7 @@ import {
 } from "@connectrpc/connect-node";
 import * as web from "@connectrpc/connect-web";
 import { onTestFinished } from "vitest";
-import { type ChatOptionsSchema, ChatService } from "../../gen/ts/everhop/v1/chat_service_pb.ts";
+import { type ChatOptionsSchema, ChatService, StreamRecovery } from "../../gen/ts/everhop/v1/chat_service_pb.ts";
 import type { PromptSchema } from "../../gen/ts/everhop/v1/prompt_pb.ts";
 import {
   AttemptOutcomeSchema,
@@ -33,6 +33,7 @@ export interface Ask {
   readonly timeoutMs?: number;
   readonly retryCount?: number;
   readonly candidateCount?: number;
+  readonly recovery?: "fail" | "restart" | "continue";
 }
 
 /** What belongs to a call and not to its question. */
@@ -43,6 +44,8 @@ export interface CallOptions {
   readonly deadlineMs?: number;
   /** Told of every piece of text as it comes. */
   onText?(text: string): void;
+  /** Told when the stream goes on elsewhere. */
+  onHop?(hop: { readonly case: "restarted" | "resumed"; readonly value: { readonly provider: string } }): void;
 }
 
 /** One attempt, in the words of the trail's JSON. */
@@ -68,6 +71,8 @@ export interface ToldDetails {
     readonly key: string;
     /** Empty: it did not wait. */
     readonly waitReason: string;
+    /** Empty: the ordinary one. */
+    readonly purpose: string;
     readonly usage:
       | { readonly inputTokens: number; readonly outputTokens: number; readonly estimated: boolean }
       | undefined;
@@ -192,12 +197,18 @@ function session(address: string): { sessionManager: Http2SessionManager } {
   return { sessionManager };
 }
 
+const recoveries = {
+  fail: StreamRecovery.FAIL,
+  restart: StreamRecovery.RESTART,
+  continue: StreamRecovery.CONTINUE,
+};
+
 /** A question as the contract's message. */
 export function requestOf(ask: Ask): {
   prompt: MessageInitShape<typeof PromptSchema>;
   options: MessageInitShape<typeof ChatOptionsSchema>;
 } {
-  const { provider = "", fallbackProviders = [], timeoutMs, retryCount } = ask;
+  const { provider = "", fallbackProviders = [], timeoutMs, retryCount, recovery } = ask;
   return {
     prompt: {
       model: ask.model ?? "think",
@@ -209,6 +220,7 @@ export function requestOf(ask: Ask): {
       fallbackProviders: [...fallbackProviders],
       ...(timeoutMs !== undefined && { timeout: durationFromMs(timeoutMs) }),
       ...(retryCount !== undefined && { retryCount }),
+      ...(recovery && { streamRecovery: recoveries[recovery] }),
     },
   };
 }
@@ -268,6 +280,8 @@ export function rpcWire(client: Client<typeof ChatService>): Wire {
             text += event.kind.value.delta.value;
             options.onText?.(event.kind.value.delta.value);
           }
+          if (event.kind.case === "restarted") text = "";
+          if (event.kind.case === "restarted" || event.kind.case === "resumed") options.onHop?.(event.kind);
           if (event.kind.case === "end") trail = event.kind.value.trail;
         }
       } catch (error) {
@@ -317,7 +331,7 @@ function toldTrail({ attempts, skips, partial }: RouteTrail): ToldTrail {
 
 function toldDetails({ attempts, skips }: RouteTrail): ToldDetails {
   return {
-    attempts: attempts.map(({ keyName: key, waitReason, usage }) => ({ key, waitReason, usage })),
+    attempts: attempts.map(({ keyName: key, waitReason, purpose, usage }) => ({ key, waitReason, purpose, usage })),
     skips: skips.map(({ endpoint, reason, untilTime }) => ({
       endpoint,
       reason: nameOf(SkipReasonSchema, reason),
@@ -354,7 +368,14 @@ function restWire(address: string): Wire {
     const response = await postChat(
       address,
       { ...bodyOf(ask), ...(stream && { stream }) },
-      { ...(signal && { signal }), headers: { "x-everhop-include-trail": "true", ...headers } },
+      {
+        ...(signal && { signal }),
+        headers: {
+          "x-everhop-include-trail": "true",
+          ...(ask.recovery && { "x-everhop-stream-recovery": ask.recovery }),
+          ...headers,
+        },
+      },
     );
     if (response.status !== 200) throw restError(response, (await response.json()) as RestError, "");
     return response;
@@ -388,6 +409,7 @@ function restWire(address: string): Wire {
         const chunk = JSON.parse(data) as RestAnswer & Partial<RestError>;
         if (chunk.error) failure = chunk as RestError; // it has an error
         trail = chunk.trail ?? trail;
+        if (chunk.resumed) options.onHop?.({ case: "resumed", value: chunk.resumed });
         const piece = chunk.choices?.find(({ index }) => index === 0)?.delta?.content ?? "";
         text += piece;
         if (piece) options.onText?.(piece);
@@ -414,6 +436,7 @@ interface RestAnswer {
   }[];
   readonly provider?: string;
   readonly trail?: RestTrail;
+  readonly resumed?: { readonly provider: string };
 }
 
 interface RestTrail {
@@ -424,6 +447,7 @@ interface RestTrail {
     readonly hint?: string;
     readonly key_name?: string;
     readonly wait_reason?: string;
+    readonly purpose?: string;
     readonly usage?: { readonly input_tokens: number; readonly output_tokens: number; readonly estimated?: boolean };
   }[];
   readonly skips: readonly {
@@ -460,9 +484,10 @@ function restTrail({ attempts, skips, partial = false }: RestTrail): ToldTrail {
 
 function restDetails({ attempts, skips }: RestTrail): ToldDetails {
   return {
-    attempts: attempts.map(({ key_name: key = "", wait_reason: waitReason = "", usage }) => ({
+    attempts: attempts.map(({ key_name: key = "", wait_reason: waitReason = "", purpose = "", usage }) => ({
       key,
       waitReason,
+      purpose,
       usage: usage && {
         inputTokens: usage.input_tokens,
         outputTokens: usage.output_tokens,

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { FaultError } from "../../chat/fault.ts";
+import { FaultError, type Violation } from "../../chat/fault.ts";
 import { type Call, CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
 import { complete } from "../../gateway/complete.ts";
@@ -9,6 +9,7 @@ import { bodyCharacters } from "../../providers/openai/estimate.ts";
 import { arrayOf, countOf, type JsonObject, objectOf, textOf } from "../../providers/openai/json.ts";
 import { editMembers } from "../../providers/openai/json-members.ts";
 import { type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
+import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
@@ -21,9 +22,10 @@ import { trailJson } from "./trail.ts";
 /** `POST /v1/chat/completions`: an OpenAI body in, the upstream's own answer out, on the native lane. */
 export async function chatCompletions(edge: Edge, exchange: Exchange, caller: Caller): Promise<void> {
   const body = await readJson(exchange.request);
-  const violations = checkBody(body.json);
+  const recovery = recoveryAsked(exchange.request);
+  const violations = [...checkBody(body.json), ...recovery.violations];
   if (violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
-  const call = callOf(body, exchange, caller);
+  const call = callOf(body, exchange, caller, recovery.mode);
   if (body.json["stream"] === true) await answerStream(edge, exchange, call, body);
   else await answerWhole(edge, exchange, call, body);
 }
@@ -117,7 +119,27 @@ function includesTrail({ headers }: IncomingMessage): boolean {
   return headers["x-everhop-include-trail"] === "true";
 }
 
-function callOf({ json }: NativeRequest, exchange: Exchange, caller: Caller): Call {
+const recoveryHeader = "x-everhop-stream-recovery";
+
+/** What the caller wants done about a stream that breaks. Its chunks cannot be taken back, so it cannot be restarted. */
+function recoveryAsked({ headers }: IncomingMessage): {
+  mode: StreamRecovery | undefined;
+  violations: readonly Violation[];
+} {
+  const asked = headers[recoveryHeader];
+  if (asked === undefined) return { mode: undefined, violations: [] };
+  if (asked === "fail" || asked === "continue") return { mode: asked, violations: [] };
+  const why = asked === "restart" ? ": only typed streams can be told to begin anew" : "";
+  const description = `expected fail or continue, got ${JSON.stringify(String(asked).slice(0, 60))}${why}`;
+  return { mode: undefined, violations: [{ field: recoveryHeader, description }] };
+}
+
+function callOf(
+  { json }: NativeRequest,
+  exchange: Exchange,
+  caller: Caller,
+  streamRecovery: StreamRecovery | undefined,
+): Call {
   const { timeout, retry_count: retryCount } = json;
   const hint = Number(exchange.request.headers["x-stainless-timeout"]);
   return {
@@ -133,6 +155,7 @@ function callOf({ json }: NativeRequest, exchange: Exchange, caller: Caller): Ca
     timeoutMs: typeof timeout === "number" ? Math.min(timeout * 1000, maxTimeoutMs) : undefined,
     patienceMs: hint > 0 ? Math.min(hint * 1000, maxTimeoutMs) : undefined,
     retryCount: typeof retryCount === "number" ? retryCount : undefined,
+    streamRecovery,
     size: () => ({
       promptCharacters: bodyCharacters(json),
       maxOutputTokens: countOf(json["max_completion_tokens"]) || countOf(json["max_tokens"]),

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationMs as msOfDuration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  StreamRecovery as AskedRecovery,
   type ChatOptions,
   type ChatService,
   CompleteChatResponseSchema,
@@ -16,6 +17,7 @@ import { type OpenStream, open } from "../../gateway/stream.ts";
 import { promptCharacters } from "../../providers/openai/estimate.ts";
 import { parseJson, textOf } from "../../providers/openai/json.ts";
 import { typedLane } from "../../providers/openai/typed-lane.ts";
+import type { StreamRecovery } from "../../routing/endpoint.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { type RpcCall, startCall, unaryCall } from "./call.ts";
@@ -73,8 +75,20 @@ function checked({ prompt, options }: { prompt?: Prompt | undefined; options?: C
   return prompt;
 }
 
-function checkOptions({ timeout, retryCount, fallbackProviders }: ChatOptions): Violation[] {
+/** What each value asks for; undefined: what the model's pool says. */
+const recoveries: ReadonlyMap<AskedRecovery, StreamRecovery | undefined> = new Map([
+  [AskedRecovery.UNSPECIFIED, undefined],
+  [AskedRecovery.FAIL, "fail"],
+  [AskedRecovery.RESTART, "restart"],
+  [AskedRecovery.CONTINUE, "continue"],
+]);
+
+function checkOptions({ timeout, retryCount, fallbackProviders, streamRecovery }: ChatOptions): Violation[] {
   const violations: Violation[] = [];
+  if (!recoveries.has(streamRecovery)) {
+    const description = `expected FAIL, RESTART or CONTINUE, got ${streamRecovery}`;
+    violations.push({ field: "options.stream_recovery", description });
+  }
   if (timeout && msOfDuration(timeout) <= 0) {
     violations.push({ field: "options.timeout", description: "expected more than 0 seconds" });
   }
@@ -104,6 +118,7 @@ function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, 
     timeoutMs: limits.length > 0 ? Math.min(...limits, maxTimeoutMs) : undefined,
     patienceMs: undefined,
     retryCount: options?.retryCount,
+    streamRecovery: recoveries.get(options?.streamRecovery ?? AskedRecovery.UNSPECIFIED),
     size: () => ({ promptCharacters: promptCharacters(prompt), maxOutputTokens: prompt.maxOutputTokens }),
     affinityKey: (by) => (by === "prompt_cache_key" ? cacheKey(prompt) : promptPrefix(prompt)),
   };

@@ -35,9 +35,9 @@ export class ChunkScanner {
   #preamble: Buffer[] | undefined = [];
   #preambleBytes = 0;
   #over = false;
-  /** What has come of the answer itself, to estimate its cost by; and whether that is still to be told. */
+  /** What has come of the answer itself, to estimate its cost by; and what the upstream has told of it. */
   #characters = 0;
-  #usageTold = false;
+  #usage: TokenCounts | undefined;
 
   /**
    * @param candidateCount how many answers were asked for
@@ -113,7 +113,7 @@ export class ChunkScanner {
       if (this.#inspect(chunk)) content = true;
       usage = tokenCountsOf(chunk["usage"]) ?? usage;
     }
-    if (usage) this.#usageTold = true;
+    if (usage) this.#usage = usage;
     if (done || fault) this.#over = true;
     const finished = this.#finishedCandidates.size >= this.#candidateCount;
     return { bytes, events: scanned, content, finished, done, ...(usage && { usage }), ...(fault && { fault }) };
@@ -143,9 +143,14 @@ export class ChunkScanner {
 
   /** The end of a whole answer: if nothing was said of what it cost, an estimate. */
   #priced(scan: Scan): Scan {
-    if (this.#usageTold) return scan;
-    this.#usageTold = true;
-    return { ...scan, usage: estimatedCounts(this.#promptCharacters(), this.#characters) };
+    if (this.#usage) return scan;
+    this.#usage = this.costSoFar();
+    return { ...scan, usage: this.#usage };
+  }
+
+  /** What the stream has cost until now: as the upstream counted, else an estimate. */
+  costSoFar(): TokenCounts {
+    return this.#usage ?? estimatedCounts(this.#promptCharacters(), this.#characters);
   }
 
   /** The body had not one event: an error with status 200, a page, or nothing. */

@@ -15,7 +15,8 @@ import {
   type ToolCall,
   type Usage,
 } from "../../chat/messages.ts";
-import type { StreamRead, StreamReader } from "../lane.ts";
+import type { TokenCounts } from "../../routing/trail.ts";
+import type { Recovery, StreamRead, StreamReader } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
 import {
@@ -29,6 +30,7 @@ import {
   toolCallPart,
   usageField,
 } from "./completion.ts";
+import type { ContinuedChunks } from "./continued-chunks.ts";
 import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
 /** A part that has begun. */
@@ -61,6 +63,16 @@ interface OpenCandidate {
   readonly extensions: Record<string, string>;
 }
 
+/** What comes before in a stream that another endpoint began. */
+export interface Beginning {
+  /** Tells readers of the hop; it stands before the first event. */
+  readonly hop: CompletionEvent;
+  /** What the beginning has cost. */
+  readonly spent: TokenCounts;
+  /** Cuts off what the reader has, whose one part, a text, is open; undefined: the answer begins from its start. */
+  readonly continued?: ContinuedChunks;
+}
+
 /**
  * Turns the chunks of an OpenAI stream into the contract's events.
  *
@@ -71,19 +83,45 @@ export function createEventReader(
   target: Target,
   candidateCount: number,
   promptCharacters: () => number,
+  {
+    beginning,
+    seen,
+    recovery = () => undefined,
+  }: {
+    readonly beginning?: Beginning;
+    /** Is shown every chunk. */
+    seen?(chunk: JsonObject): void;
+    /** How the stream goes on were it to break now. @param spent what it has cost */
+    recovery?(spent: TokenCounts): Recovery<CompletionEvent> | undefined;
+  } = {},
 ): StreamReader<CompletionEvent> {
   const scanner = new ChunkScanner(candidateCount, promptCharacters);
   const candidates = new Map<number, OpenCandidate>();
   const extensions: Record<string, string> = {};
+  const continued = beginning?.continued;
+  if (continued) candidates.set(0, { ...newCandidate(0), parts: [{ name: "text", half: "" }] });
+  let hop = beginning?.hop;
   let head: ReturnType<typeof headOf> | undefined;
-  let started = false;
+  let started = continued !== undefined;
   let closed = false;
   let usage: { usage?: Usage } = {};
 
   function read({ bytes: _, events, ...meaning }: Scan, over: boolean): StreamRead<CompletionEvent> {
     const items: CompletionEvent[] = [];
-    for (const { chunk } of events) if (chunk) takeChunk(chunk, items);
-    if (over && !meaning.fault && !closed) close(items);
+    for (const { chunk } of events) {
+      if (chunk) seen?.(chunk);
+      const fresh = chunk && continued ? continued.take(chunk) : chunk;
+      if (fresh) takeChunk(fresh, items);
+    }
+    if (over && !meaning.fault && !closed) {
+      const held = continued?.end();
+      if (held) takeChunk(held, items);
+      close(items);
+    }
+    if (hop && items.length > 0) {
+      items.unshift(hop);
+      hop = undefined;
+    }
     return { ...meaning, items };
   }
 
@@ -92,7 +130,7 @@ export function createEventReader(
     if (choices.length > 0) head ??= headOf(chunk, target);
     Object.assign(extensions, extensionsOf(chunk, knownMembers.answer));
     const counted = usageField(chunk["usage"]);
-    if (counted.usage) usage = counted;
+    if (counted.usage) usage = { usage: beginning ? withSpent(counted.usage, beginning.spent) : counted.usage };
     for (const each of choices) takeChoice(objectOf(each) ?? {}, items);
   }
 
@@ -100,7 +138,7 @@ export function createEventReader(
     const index = countOf(choice["index"]);
     let candidate = candidates.get(index);
     if (!candidate) {
-      candidate = { index, parts: [], calls: [], finish: undefined, extensions: {} };
+      candidate = newCandidate(index);
       candidates.set(index, candidate);
     }
     const delta = objectOf(choice["delta"]) ?? {};
@@ -249,7 +287,21 @@ export function createEventReader(
       return read(scan, scan.done);
     },
     end: () => read(scanner.end(), true),
+    costSoFar: () => scanner.costSoFar(),
+    recovery: () => recovery(scanner.costSoFar()),
   };
+}
+
+function newCandidate(index: number): OpenCandidate {
+  return { index, parts: [], calls: [], finish: undefined, extensions: {} };
+}
+
+/** What both attempts cost together. */
+function withSpent(usage: Usage, { inputTokens, outputTokens }: TokenCounts): Usage {
+  usage.inputTokens += inputTokens;
+  usage.outputTokens += outputTokens;
+  usage.estimated = true;
+  return usage;
 }
 
 /**

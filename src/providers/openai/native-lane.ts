@@ -1,10 +1,15 @@
-import type { Additions, Lane, StreamRead } from "../lane.ts";
+import type { Additions, Lane, LaneRequest, Recovery, StreamRead } from "../lane.ts";
+import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
+import { mayPrefill } from "./continuation.ts";
+import { asksForPlainText, DeliveredText } from "./delivered-text.ts";
 import { bodyCharacters } from "./estimate.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf } from "./json.ts";
 import { editMembers, memberText } from "./json-members.ts";
+import { continuedNativeReader } from "./native-continuation.ts";
+import { prefill, remainingTokens } from "./prefill.ts";
 import { asksForUsage } from "./stream-options.ts";
 
 /** An OpenAI chat request as it came. */
@@ -43,24 +48,65 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     return { stream_options: editMembers(own ?? "{}", { set: { include_usage: "true" } }) };
   }
 
+  function request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest {
+    const added = addition(mode, additions);
+    const set = { model: JSON.stringify(target.upstreamModel), ...added };
+    return chatRequest(editMembers(text, { set, remove }), mode, added !== undefined);
+  }
+
+  /** The same request, and the text to go on with. */
+  function prefilledRequest(target: Target, additions: Additions, delivered: DeliveredText): LaneRequest {
+    if (target.prefill === "none") return request(target, "stream", additions);
+    const { message, members } = prefill(target.prefill, delivered.text);
+    const messages = memberText(text, "messages") ?? "[]"; // checked: a list of at least one
+    const set = {
+      model: JSON.stringify(target.upstreamModel),
+      ...addition("stream", additions),
+      messages: `${messages.slice(0, messages.lastIndexOf("]"))},${JSON.stringify(message)}]`,
+      ...jsonTexts({ ...members, ...remainingTokens(json, delivered.pieces) }),
+    };
+    return { ...chatRequest(editMembers(text, { set, remove }), "stream", true), prefilled: true };
+  }
+
+  function continuation(scanner: ChunkScanner, delivered: DeliveredText | undefined): Recovery<Buffer> | undefined {
+    const { head } = delivered ?? {};
+    if (!delivered?.isPlain || !head || !asksForPlainText(json)) return undefined;
+    const spent = scanner.costSoFar();
+    return {
+      request: (target, additions) =>
+        additions.prefill && mayPrefill(delivered.text)
+          ? prefilledRequest(target, additions, delivered)
+          : request(target, "stream", additions),
+      reader: ({ provider }, { prefilled = false }, attemptIndex) =>
+        continuedNativeReader({
+          scanner: new ChunkScanner(candidateCount, characters),
+          ...{ delivered: delivered.text, prefilled, head, spent, showsUsage: callerAsks },
+          resumed: { provider, attempt_index: attemptIndex },
+        }),
+    };
+  }
+
   return {
-    request(target, mode, additions) {
-      const added = addition(mode, additions);
-      const set = { model: JSON.stringify(target.upstreamModel), ...added };
-      return chatRequest(editMembers(text, { set, remove }), mode, added !== undefined);
-    },
+    request,
     answer(_target, answer) {
       const answerText = answer.body.toString("utf8");
       const answerJson = chatAnswer(answerText, answer);
       return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, characters) };
     },
-    reader() {
+    reader(_target, recovery) {
       const scanner = new ChunkScanner(candidateCount, characters);
       const isShown = callerAsks ? () => true : isMoreThanUsage;
+      const delivered = recovery === "continue" ? new DeliveredText() : undefined;
+      const seen = (scan: Scan): Scan => {
+        if (delivered) for (const { chunk } of scan.events) if (chunk) delivered.take(chunk);
+        return scan;
+      };
       return {
-        push: (bytes) => passedOn(scanner.push(bytes), isShown),
+        costSoFar: () => scanner.costSoFar(),
+        recovery: () => continuation(scanner, delivered),
+        push: (bytes) => passedOn(seen(scanner.push(bytes)), isShown),
         end() {
-          const read = passedOn(scanner.end(), isShown);
+          const read = passedOn(seen(scanner.end()), isShown);
           // An event that the upstream forgot to close must not swallow what the caller is told next.
           return read.items.length > 0 ? { ...read, items: [...read.items, Buffer.from("\n\n")] } : read;
         },
@@ -68,6 +114,10 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     },
     fault: faultOf,
   };
+}
+
+function jsonTexts(members: JsonObject): Record<string, string> {
+  return Object.fromEntries(Object.entries(members).map(([name, value]) => [name, JSON.stringify(value)]));
 }
 
 /** Whether an event says anything but what the stream cost. */

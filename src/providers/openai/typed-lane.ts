@@ -1,27 +1,98 @@
-import type { Completion, CompletionEvent, Prompt } from "../../chat/messages.ts";
-import type { Lane } from "../lane.ts";
+import {
+  type Completion,
+  type CompletionEvent,
+  CompletionEventSchema,
+  CompletionRestartedSchema,
+  CompletionResumedSchema,
+  create,
+  type Prompt,
+} from "../../chat/messages.ts";
+import type { TokenCounts } from "../../routing/trail.ts";
+import type { Additions, Lane, LaneRequest, Recovery } from "../lane.ts";
+import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { completionOf } from "./completion.ts";
+import { Continuation, mayPrefill } from "./continuation.ts";
+import { ContinuedChunks } from "./continued-chunks.ts";
+import { asksForPlainText, DeliveredText } from "./delivered-text.ts";
 import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
+import { arrayOf } from "./json.ts";
+import { prefill, remainingTokens } from "./prefill.ts";
 import { ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
 
 /** The contract's messages toward an OpenAI-compatible upstream and back. */
 export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   const characters = () => promptCharacters(prompt);
+  const candidateCount = prompt.candidateCount || 1;
+
+  function request(target: Target, mode: "unary" | "stream", { usage }: Additions): LaneRequest {
+    const asks = usage && mode === "stream";
+    const body = JSON.stringify(promptBody(prompt, target, mode, asks));
+    return chatRequest(body, mode, asks && !asksForUsage(ownStreamOptions(prompt)));
+  }
+
+  /** The same request, and the text to go on with. */
+  function prefilledRequest(target: Target, { usage }: Additions, text: string, pieces: number): LaneRequest {
+    if (target.prefill === "none") return request(target, "stream", { usage });
+    const body = promptBody(prompt, target, "stream", usage);
+    const { message, members } = prefill(target.prefill, text);
+    const messages = [...arrayOf(body["messages"]), message];
+    const whole = { ...body, messages, ...members, ...remainingTokens(body, pieces) };
+    return { ...chatRequest(JSON.stringify(whole), "stream", true), prefilled: true };
+  }
+
+  function restart(spent: TokenCounts): Recovery<CompletionEvent> {
+    return {
+      request: (target, additions) => request(target, "stream", additions),
+      reader(target, _request, attemptIndex) {
+        const value = create(CompletionRestartedSchema, { provider: target.provider, attemptIndex });
+        const hop = create(CompletionEventSchema, { kind: { case: "restarted", value } });
+        return createEventReader(target, candidateCount, characters, { beginning: { hop, spent } });
+      },
+    };
+  }
+
+  function continuation(
+    target: Target,
+    delivered: DeliveredText,
+    spent: TokenCounts,
+  ): Recovery<CompletionEvent> | undefined {
+    if (!delivered.isPlain || !asksForPlainText(promptBody(prompt, target, "stream", false))) return undefined;
+    // Half a character at the end is held back: the reader does not have it.
+    const text = delivered.text.replace(/[\ud800-\udbff]$/, "");
+    if (!text) return undefined;
+    return {
+      request: (next, additions) =>
+        additions.prefill && mayPrefill(text)
+          ? prefilledRequest(next, additions, text, delivered.pieces)
+          : request(next, "stream", additions),
+      reader(next, { prefilled = false }, attemptIndex) {
+        const value = create(CompletionResumedSchema, { provider: next.provider, attemptIndex });
+        const hop = create(CompletionEventSchema, { kind: { case: "resumed", value } });
+        const continued = new ContinuedChunks(new Continuation(text, prefilled));
+        return createEventReader(next, candidateCount, characters, { beginning: { hop, spent, continued } });
+      },
+    };
+  }
+
   return {
-    request(target, mode, { usage }) {
-      const asks = usage && mode === "stream";
-      const body = JSON.stringify(promptBody(prompt, target, mode, asks));
-      return chatRequest(body, mode, asks && !asksForUsage(ownStreamOptions(prompt)));
-    },
+    request,
     answer(target, answer) {
       const json = chatAnswer(answer.body.toString("utf8"), answer);
       return { value: completionOf(json, target), usage: chatUsage(json, characters) };
     },
-    reader: (target) => createEventReader(target, prompt.candidateCount || 1, characters),
+    reader(target, recovery = "fail") {
+      if (recovery === "restart") return createEventReader(target, candidateCount, characters, { recovery: restart });
+      if (recovery === "fail") return createEventReader(target, candidateCount, characters);
+      const delivered = new DeliveredText();
+      return createEventReader(target, candidateCount, characters, {
+        seen: (chunk) => delivered.take(chunk),
+        recovery: (spent) => continuation(target, delivered, spent),
+      });
+    },
     fault: faultOf,
   };
 }

@@ -35,6 +35,8 @@ export interface AnswerSource {
   greeting: string;
   /** Said instead of quoting the user; undefined to quote. */
   text: string | undefined;
+  /** Whether a text that the request ends with is gone on with. */
+  goesOn: boolean;
   /** Most tokens of one candidate. */
   mostTokens: number;
   /** The id of a candidate's tool call. */
@@ -79,8 +81,10 @@ function candidate(request: ChatRequest, source: AnswerSource, index: number): C
     const json = JSON.stringify(request.call.parameters === undefined ? {} : schemaInstance(request.call.parameters));
     deltas.push(...thirds(json).map((text): Delta => ({ kind: "arguments", text })));
   } else {
-    for (const text of tokensOf(cutAtStop(contentOf(request, source, index), request.stops)))
-      deltas.push({ kind: "content", text });
+    const whole = contentOf(request, source, index);
+    const { prefix } = request;
+    const rest = source.goesOn && prefix !== undefined ? after(prefix, whole) : whole;
+    for (const text of tokensOf(cutAtStop(rest, request.stops))) deltas.push({ kind: "content", text });
   }
   const limit = Math.min(request.maxTokens, source.mostTokens, mostTokens / request.candidates);
   if (deltas.length > limit) return { deltas: deltas.slice(0, limit), finish: "length" };
@@ -98,6 +102,11 @@ function spoken(request: ChatRequest, source: AnswerSource): string {
   if (request.toolResult !== undefined) return `The tool said: ${request.toolResult}`;
   if (source.text !== undefined) return source.text;
   return request.lastUserText === undefined ? source.greeting : `You said: ${request.lastUserText}`;
+}
+
+/** What is left to say of a text; whoever has begun with something else goes on with all of it. */
+function after(prefix: string, text: string): string {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : ` ${text}`;
 }
 
 function tokensOf(text: string): string[] {

@@ -25,6 +25,11 @@ export interface Behaviour {
   mostTokens: number;
   /** Said in place of quoting the user. Default undefined: quote. */
   text: string | undefined;
+  /**
+   * What becomes of a request whose last message is the assistant's: the answer goes on with that text; it is refused; or, the
+   * default, the answer begins anew as if the message were not there.
+   */
+  prefill: "goes_on" | "refused" | "anew";
   /** Sent with every answer that is no fault, for instance `x-ratelimit-remaining-requests`. Default none. */
   headers: Headers;
   /** Sends the headers of a stream at once instead of with its first content. Default false. */
@@ -51,6 +56,7 @@ export function behaviourWith(changes: Partial<Behaviour>): Behaviour {
     usage: changes.usage ?? true,
     mostTokens: changes.mostTokens ?? 2 ** 16,
     text: changes.text,
+    prefill: changes.prefill ?? "anew",
     headers: changes.headers ?? {},
     earlyHeaders: changes.earlyHeaders ?? false,
     eventPerWrite: changes.eventPerWrite ?? false,

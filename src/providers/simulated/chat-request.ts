@@ -33,6 +33,8 @@ export interface ChatRequest {
   lastUserText: string | undefined;
   /** What the tool returned, when that is the last message. */
   toolResult: string | undefined;
+  /** The text of a last message that is the assistant's. */
+  prefix: string | undefined;
   promptTokens: number;
 }
 
@@ -66,6 +68,7 @@ export function readChatRequest(body: JsonObject): ChatRequest {
     reasoning: effort !== undefined && effort !== "none",
     lastUserText: user && textOf(user["content"]),
     toolResult,
+    prefix: last?.["role"] === "assistant" ? textOf(last["content"]) : undefined,
     promptTokens: messages.reduce((sum, message) => sum + countWords(textOf(message["content"])), 0),
   };
 }

@@ -167,7 +167,11 @@ export class Endpoints {
       throw new Refusal(400, "You must provide a model parameter.", { param: "model" });
     if (!this.#has(model)) throw unknownModel(model);
     const chat = readChatRequest(body);
+    const { prefill } = this.#behaviour;
+    if (prefill === "refused" && chat.prefix !== undefined)
+      throw new Refusal(400, "The last message must be from the user or a tool.", { param: "messages" });
     const source = {
+      goesOn: prefill === "goes_on",
       greeting: `Hello from ${this.#name}.`,
       text: this.#behaviour.text,
       mostTokens: this.#behaviour.mostTokens,

@@ -17,6 +17,8 @@ export interface TestGateway {
   readonly port: number;
   /** Every request's way, in the order in which their first attempts (or skips) were made. Live. */
   readonly trails: readonly Trail[];
+  /** Every change of a breaker: `endpoint state`. */
+  readonly breakers: readonly string[];
   /** Resolves with the first so many attempts that have ended, in the order of their ends. */
   ended(count: number): Promise<readonly AttemptRecord[]>;
   readonly gateway: Gateway;
@@ -74,6 +76,7 @@ export async function startGateway(
   const trails: Trail[] = [];
   const met = new Set<Trail>();
   const ends: AttemptRecord[] = [];
+  const breakers: string[] = [];
   const bugs: unknown[] = [];
   let waiting: (() => void)[] = [];
   const meet = (trail: Trail) => {
@@ -84,6 +87,7 @@ export async function startGateway(
   const observer: RouteObserver = {
     attemptStarted: meet,
     skipped: meet,
+    breakerChanged: (endpoint, state) => breakers.push(`${endpoint} ${state}`),
     attemptEnded(_trail, attempt) {
       ends.push(attempt);
       const woken = waiting;
@@ -115,6 +119,7 @@ export async function startGateway(
     address: `http://127.0.0.1:${port}`,
     port,
     trails,
+    breakers,
     async ended(count) {
       while (ends.length < count) await new Promise<void>((resolve) => waiting.push(resolve));
       return ends.slice(0, count);

@@ -14,9 +14,10 @@ export interface Behaviour {
   tokensPerSecond: number;
   /**
    * What goes wrong, one entry per chat request that does not choose for itself: a list, begun anew at its end and whenever
-   * it is set, or a function of the number of such requests since it was set, the first being 1. Default: nothing ever.
+   * it is set, or a function of the number of such requests since it was set, the first being 1, and of the key that it came with.
+   * Default: nothing ever.
    */
-  schedule: readonly Fault[] | ((requestNumber: number) => Fault | undefined);
+  schedule: readonly Fault[] | ((requestNumber: number, key: string | undefined) => Fault | undefined);
   /** What goes wrong with `GET /v1/models`, on which health checks rely. Only faults without an answer make sense. Default undefined: nothing. */
   modelsFault: Fault | undefined;
   /** Whether the usage is told: in unary answers, and in streams that ask for it. Default true. */

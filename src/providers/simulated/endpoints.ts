@@ -106,7 +106,7 @@ export class Endpoints {
 
   #route(request: OpenRequest, id: string): Step[] {
     const path = request.path.split("?", 1)[0] ?? "";
-    if (path.startsWith("/v1/")) this.#admit(request.headers.authorization);
+    if (path.startsWith("/v1/")) this.#admit(request);
     if (path === "/v1/chat/completions") {
       if (request.method !== "POST") throw new Refusal(405, `${request.method} is not allowed here; use POST.`);
       return this.#chat(request, id);
@@ -122,10 +122,10 @@ export class Endpoints {
     throw new Refusal(404, `Unknown path ${path.slice(0, 200)}.`, { code: "unknown_url" });
   }
 
-  #admit(authorization: string | undefined): void {
+  #admit(request: OpenRequest): void {
     const { keys } = this.#behaviour;
     if (keys.length === 0) return;
-    const key = /^bearer +(.+)$/i.exec(authorization ?? "")?.[1];
+    const key = keyOf(request);
     if (key === undefined) throw new Refusal(401, "No API key was given.");
     if (!keys.includes(key)) throw new Refusal(401, "Incorrect API key.");
   }
@@ -147,15 +147,15 @@ export class Endpoints {
     if (typeof body["model"] === "string") request.model = body["model"];
     const choice = chooseFault(body);
     request.model = choice.model;
-    request.fault = choice.fault ?? this.#nextScheduled();
+    request.fault = choice.fault ?? this.#nextScheduled(keyOf(request));
     // Checked only where an answer is needed: a server that is broken does not read the request first.
     return faultSteps(request.fault, body["stream"] === true) ?? this.#answer(body, request, id);
   }
 
-  #nextScheduled(): Fault {
+  #nextScheduled(key: string | undefined): Fault {
     const { schedule } = this.#behaviour;
     const number = ++this.#scheduled;
-    const fault = typeof schedule === "function" ? schedule(number) : schedule[(number - 1) % schedule.length];
+    const fault = typeof schedule === "function" ? schedule(number, key) : schedule[(number - 1) % schedule.length];
     if (fault === undefined) return healthy;
     if (!isFault(fault)) throw new TypeError(`not a fault: ${JSON.stringify(fault)}`);
     return fault;
@@ -219,6 +219,10 @@ export class Endpoints {
   #seconds(): number {
     return Math.floor(this.#clock.wallTime() / 1000);
   }
+}
+
+function keyOf({ headers }: OpenRequest): string | undefined {
+  return /^bearer +(.+)$/i.exec(headers.authorization ?? "")?.[1];
 }
 
 function delayed(fault: Fault, steps: Step[]): Step[] {

@@ -234,7 +234,7 @@ export function createRouter(machine: {
     first: Start<E>,
   ): Promise<{ landed?: Landed<T, E>; stop?: boolean }> {
     const { pool, plan } = journey;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const running = new Set<OwnedLease<E>>();
       let stopTimer = () => {};
 
@@ -245,28 +245,29 @@ export function createRouter(machine: {
         resolve(result);
       }
 
-      function start(grant: Grant<E>, waited: Waited | undefined, purpose: Purpose | undefined): OwnedLease<E> {
+      function start(grant: Grant<E>, waited: Waited | undefined, purpose: Purpose | undefined): void {
         const lease = begin(journey, options, request, { grant, waited, purpose });
         running.add(lease);
-        unlessCancelled(attempt(lease), lease.cancellation).then(
-          (value) => {
-            if (running.delete(lease)) over({ landed: { value, lease, grant } });
-          },
-          (error) => {
-            if (!running.delete(lease)) return;
-            const verdict = lease.fail(error);
-            journey.failures.push({ error, verdict });
-            if (isPushback(verdict)) journey.hedgeable = false;
-            if (purpose === "hedge") hedging.failed(verdict, clock.now());
-            if (verdict.next === "stop" || (verdict.next === "larger" && pool.onContextOverflow === "stop")) {
-              over({ stop: true });
-              return;
-            }
-            plan.failed(grant, verdict);
-            if (running.size === 0) over({});
-          },
-        );
-        return lease;
+        unlessCancelled(() => attempt(lease), lease.cancellation)
+          .then(
+            (value) => {
+              if (running.delete(lease)) over({ landed: { value, lease, grant } });
+            },
+            (error) => {
+              if (running.delete(lease)) failed(lease, grant, purpose, error);
+            },
+          )
+          .catch(reject);
+      }
+
+      function failed(lease: OwnedLease<E>, grant: Grant<E>, purpose: Purpose | undefined, error: unknown): void {
+        const verdict = lease.fail(error);
+        journey.failures.push({ error, verdict });
+        if (isPushback(verdict)) journey.hedgeable = false;
+        if (purpose === "hedge") hedging.failed(verdict, clock.now());
+        const stop = verdict.next === "stop" || (verdict.next === "larger" && pool.onContextOverflow === "stop");
+        if (!stop) plan.failed(grant, verdict);
+        if (stop || running.size === 0) over({ stop });
       }
 
       start(first.grant, first.waited, first.purpose);
@@ -426,9 +427,9 @@ function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): 
 }
 
 /** Waits for work, but no longer than somebody wants it. What the work brings afterwards is the work's own to close. */
-function unlessCancelled<T>(work: Promise<T>, cancellation: Cancellation): Promise<T> {
+function unlessCancelled<T>(work: () => Promise<T>, cancellation: Cancellation): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const stop = cancellation.onCancel(reject);
-    work.then(resolve, reject).finally(stop);
+    work().then(resolve, reject).finally(stop);
   });
 }

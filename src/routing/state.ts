@@ -49,16 +49,27 @@ const maxEndpoints = 10_000;
 /** Use of something that has a limit: an endpoint, or a provider over all of its endpoints. */
 export class Usage {
   inFlight = 0;
-  #limits: UseLimits | undefined;
   bucket: TokenBucket | undefined;
+  #limits: UseLimits | undefined;
+  /** The last one that there was, and its rate. */
+  #last: { readonly bucket: TokenBucket; readonly maxRps: number } | undefined;
 
-  /** Takes limits as they are now; a changed rate begins anew. */
-  adopt(limits: UseLimits | undefined): void {
+  /**
+   * Takes limits as they are for whoever asks. What was used before stays used: requests of two configurations may ask in turn, and
+   * each would else find a full bucket.
+   */
+  adopt(limits: UseLimits | undefined, now: number): void {
     if (limits === this.#limits) return;
-    if (limits?.maxRps !== this.#limits?.maxRps) {
-      this.bucket = limits?.maxRps === undefined ? undefined : new TokenBucket(limits.maxRps);
-    }
+    if (limits?.maxRps !== this.#limits?.maxRps) this.bucket = this.#bucketFor(limits?.maxRps, now);
     this.#limits = limits;
+  }
+
+  #bucketFor(maxRps: number | undefined, now: number): TokenBucket | undefined {
+    if (maxRps === undefined) return undefined;
+    if (this.#last?.maxRps !== maxRps) {
+      this.#last = { maxRps, bucket: this.#last?.bucket.changedTo(maxRps, now) ?? new TokenBucket(maxRps) };
+    }
+    return this.#last.bucket;
   }
 
   get limited(): boolean {
@@ -177,7 +188,7 @@ export class EngineState {
       if (this.#endpoints.size >= maxEndpoints) this.#forgetOne();
       this.#endpoints.set(endpoint.id, state);
     }
-    state.usage.adopt(endpoint.use);
+    state.usage.adopt(endpoint.use, this.#clock.now());
     return state;
   }
 
@@ -187,7 +198,7 @@ export class EngineState {
       state = new ProviderState(keys, this.#rng);
       this.#providers.set(name, state);
     }
-    state.usage.adopt(providerUse);
+    state.usage.adopt(providerUse, this.#clock.now());
     return state;
   }
 

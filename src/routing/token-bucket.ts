@@ -24,6 +24,14 @@ export class TokenBucket {
     this.#toleranceMs = (burst - 1) * this.#intervalMs + Math.min(longestSlackMs, this.#intervalMs / 1000);
   }
 
+  /** A bucket of another rate that lacks as many tokens as this one: to change a limit must not fill it. */
+  changedTo(ratePerSecond: number, now: number): TokenBucket {
+    const changed = new TokenBucket(ratePerSecond);
+    const missing = Math.max(0, this.#fullAt - now) / this.#intervalMs;
+    if (missing > 0) changed.#fullAt = now + missing * changed.#intervalMs;
+    return changed;
+  }
+
   /** When one may be taken: now or earlier, or the time to wait for. */
   availableAt(now: number): number {
     return Math.max(this.#fullAt, now) - this.#toleranceMs;

@@ -136,7 +136,8 @@ export class KeyRing {
   /** The same key once more, if it may still be used; else the next. */
   again(given: KeySlot, now: number, endpoint: string): KeySlot | undefined {
     const slot = given as Slot; // slots are made nowhere else
-    return usableAt(slot, endpoint) <= now ? this.#take(slot, now, endpoint) : this.pick(now, endpoint);
+    const isOurs = this.#slots.includes(slot);
+    return isOurs && usableAt(slot, endpoint) <= now ? this.#take(slot, now, endpoint) : this.pick(now, endpoint);
   }
 
   /** Why `pick` would give nothing now; undefined: it would give a key. */
@@ -191,6 +192,7 @@ export class KeyRing {
     const slot = given as Slot;
     const old = slot.rates.get(endpoint);
     slot.rates.set(endpoint, { since: now, until: Math.max(until, old?.until ?? 0), times: 0, trialAt: undefined });
+    bound(slot.rates, now);
   }
 
   /** Its balance or quota is spent. */
@@ -212,7 +214,7 @@ export class KeyRing {
   released(given: KeySlot, endpoint: string, startedAt: number): void {
     const slot = given as Slot;
     for (const hold of [slot.refused, slot.quota, slot.rates.get(endpoint)]) {
-      if (hold?.trialAt !== undefined && startedAt >= hold.trialAt) hold.trialAt = undefined;
+      if (hold?.trialAt === startedAt) hold.trialAt = undefined;
     }
   }
 
@@ -253,6 +255,8 @@ export class KeyRing {
 
   /** When the account is limited, all of its keys rest for as long as the longer of the two. */
   #noticeAccountLimit(slot: Slot, endpoint: string, now: number, until: number): void {
+    // The late limit of a key that was taken away, or reset, says nothing about those that are there.
+    if (!this.#slots.includes(slot)) return;
     const last = this.#limits.get(endpoint);
     this.#limits.set(endpoint, { slot, at: now, until });
     bound(this.#limits, now);

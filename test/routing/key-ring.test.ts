@@ -247,3 +247,37 @@ describe("in a crisis", () => {
     expect(returned).toBeLessThan(names.filter((slot) => slot === slots[4]).length);
   });
 });
+
+describe("a key that is no longer there", () => {
+  test("tells nothing about the others by a late limit, and so does one that was reset", () => {
+    const { ring: made, pick, nameOf } = ring("old");
+    const old = pick() as KeySlot;
+    made.replace(keys("n1", "n2", "n3"));
+    made.rateLimited(old, at, 0, 10, 3_600_000);
+    const fresh = pick(20) as KeySlot;
+    made.rateLimited(fresh, at, 20, 30, 500);
+    expect(nameOf(pick(40))).not.toBe(nameOf(fresh));
+
+    made.reset();
+    made.rateLimited(fresh, at, 20, 50, 3_600_000);
+    made.rateLimited(pick(60) as KeySlot, at, 60, 70, 500);
+    expect(made.blocked(80, at)).toBeUndefined();
+  });
+
+  test("is not used for an exact repeat: another one is", () => {
+    const { ring: made, pick, nameOf } = ring("old");
+    const old = pick() as KeySlot;
+    made.replace(keys("new"));
+    expect(nameOf(made.again(old, 1, at))).toBe("new");
+  });
+});
+
+test("a call that did not go first and said nothing about the key does not make the others wait for another first one", () => {
+  const { ring: made, pick } = ring("k1");
+  made.rateLimited(pick() as KeySlot, at, 0, 0, 1000);
+  pick(1000);
+  const later = pick(2000) as KeySlot;
+  made.released(later, at, 2000);
+  pick(2001);
+  expect(made.blocked(2002, at)).toBeUndefined();
+});

@@ -35,7 +35,7 @@ export function createAdditionMemory(clock: Clock): AdditionMemory {
 /** What the gateway adds to the requests of one call. */
 export interface CallAdditions {
   for(target: Target): Additions;
-  /** The fault of a request, or that of its addition. */
+  /** The fault of a request, or that of its addition; nothing of its answer has been passed on. */
   blamed(target: Target, request: LaneRequest, fault: Fault): FaultError;
   /** A target has answered the call. */
   succeeded(target: Target): void;
@@ -43,22 +43,26 @@ export interface CallAdditions {
 
 /**
  * What the gateway adds to one call's requests. A refusal of a request that holds an addition may be the gateway's own doing: then
- * the same endpoint is asked once more without it. If that succeeds it is remembered; if not, the refusal is the caller's.
+ * the same endpoint is asked once more without it. If that succeeds it is remembered; if not, the refusal is the caller's. An endpoint
+ * that was given a text and did not go on with it is asked once more, too: it may answer anew, or take half an answer for a whole one.
  */
 export function createAdditions(memory: AdditionMemory): CallAdditions {
   /** What an endpoint refused with the last request, and so is not asked for again: of two things that one which is refused more often. */
-  const withheld = new Map<string, Addition>();
+  const withheld = new Map<string, { readonly what: Addition; readonly isRefused: boolean }>();
   const asks = (target: Target, what: Addition) => !memory.refuses(target, what) && !withheld.has(target.id);
   return {
     for: (target) => ({ usage: asks(target, "usage"), prefill: asks(target, "prefill") }),
     blamed(target, { altered, prefilled }, fault) {
-      if (fault.kind !== "refused_request" || !altered) return new FaultError(fault);
-      withheld.set(target.id, prefilled ? "prefill" : "usage");
+      const isUnheeded = prefilled && fault.kind === "diverged";
+      if (!isUnheeded && (fault.kind !== "refused_request" || !altered)) return new FaultError(fault);
+      // An endpoint that had nothing to add may have been right, for the text may have been whole; one that answers anew was not.
+      const isRefused = !isUnheeded || fault.anew;
+      withheld.set(target.id, { what: prefilled ? "prefill" : "usage", isRefused });
       return new FaultError({ ...fault, kind: "addition_refused" });
     },
     succeeded(target) {
-      const what = withheld.get(target.id);
-      if (what) memory.remember(target, what);
+      const held = withheld.get(target.id);
+      if (held?.isRefused) memory.remember(target, held.what);
     },
   };
 }

@@ -86,7 +86,15 @@ export class CallError extends Error {
  * router's deadline binds until commit. `release` lets go of everything.
  * @throws FaultError when the caller is at a limit of its own
  */
-export function enter(machine: Machine, call: Call): { options: RunOptions<Target>; release: () => void } {
+export function enter(
+  machine: Machine,
+  call: Call,
+): {
+  options: RunOptions<Target>;
+  /** The caller's own deadline, monotonic ms; infinite when it has none. */
+  callerDeadline: number;
+  release: () => void;
+} {
   const { clock, maxDurationMs } = machine;
   const { caller, timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
   const leave = machine.admission.admit(caller);
@@ -94,6 +102,7 @@ export function enter(machine: Machine, call: Call): { options: RunOptions<Targe
   const disarm =
     call.timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
   const affinityKey = affinityOf(machine, call);
+  const now = clock.now();
   let size: PromptSize | undefined;
   const cost = (target: Target) => {
     size ??= call.size();
@@ -103,13 +112,14 @@ export function enter(machine: Machine, call: Call): { options: RunOptions<Targe
     options: {
       classify: verdictOf,
       cancellation: source,
-      deadline: clock.now() + Math.min(timeoutMs, patienceMs, maxDurationMs),
+      deadline: now + Math.min(timeoutMs, patienceMs, maxDurationMs),
       maxAttempts: 1 + (call.retryCount ?? Number.POSITIVE_INFINITY),
       traceId: call.traceId,
       caller: caller.name,
       queueMaxWaitMs: caller.queueMaxWaitMs,
       request: { cost, ...(affinityKey !== undefined && { affinityKey }) },
     },
+    callerDeadline: now + timeoutMs,
     release() {
       disarm();
       unlink();

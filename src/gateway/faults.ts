@@ -132,7 +132,7 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
       next: "same",
       blame: "nobody",
       class: "request_refused",
-      hint: "refused what the gateway asks for by itself",
+      hint: "refused or ignored what the gateway asks for by itself",
     },
   },
   content_filtered: {

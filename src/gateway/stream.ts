@@ -4,6 +4,7 @@ import type { Target } from "../providers/target.ts";
 import type { UpstreamBody } from "../providers/upstream.ts";
 import type { Lease } from "../routing/lease.ts";
 import { type Opened, RouteError } from "../routing/router.ts";
+import { minAttemptMs } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
 import { type CancellationSource, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -34,7 +35,7 @@ const afterFinishMs = 1000;
 /** How an attempt asks, and how its answer is read. */
 interface Approach<Item> {
   request(target: Target, additions: Additions): LaneRequest;
-  reader(target: Target, request: LaneRequest, attemptIndex: number): StreamReader<Item>;
+  reader(target: Target, request: LaneRequest, attemptIndex: number | undefined): StreamReader<Item>;
 }
 
 /** What an attempt brings to the commit point. */
@@ -43,8 +44,6 @@ interface Opening<Item> {
   readonly reader: StreamReader<Item>;
   readonly first: StreamRead<Item>;
   readonly ended: boolean;
-  /** Whether it was given a text to go on with. */
-  readonly prefilled: boolean;
 }
 
 /** Makes an attempt that lands with its first content. */
@@ -63,7 +62,9 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     release = entered.release;
     const mode = call.streamRecovery ?? pool.streamRecovery;
     const additions = createAdditions(machine.additions);
-    const opener: Opener<Item> = (approach) => (lease) => firstContent(machine, lane, approach, lease, additions);
+    const { seesTrail } = call.caller;
+    const opener: Opener<Item> = (approach) => (lease) =>
+      firstContent(machine, lane, approach, { lease, additions, seesTrail });
     // Whoever gives a stream up while it is about to go on elsewhere must end that, too.
     const { source: cancellation, unlink } = linkedCancellation(entered.options.cancellation);
     const attempt = opener({
@@ -72,7 +73,7 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     });
     const opened = await machine.router.open(pool, attempt, { ...entered.options, cancellation });
     return committed({
-      ...{ machine, opened, opener, additions, cancellation },
+      ...{ machine, opened, opener, cancellation, callerDeadline: entered.callerDeadline },
       release() {
         unlink();
         entered.release();
@@ -88,8 +89,11 @@ async function firstContent<Item>(
   { upstream, clock }: Machine,
   lane: Lane<unknown, Item>,
   approach: Approach<Item>,
-  lease: Lease<Target>,
-  additions: CallAdditions,
+  {
+    lease,
+    additions,
+    seesTrail,
+  }: { readonly lease: Lease<Target>; readonly additions: CallAdditions; readonly seesTrail: boolean },
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
   const request = approach.request(target, additions.for(target));
@@ -99,23 +103,33 @@ async function firstContent<Item>(
     throw additions.blamed(target, request, withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
   }
   const { body } = answer;
-  const reader = approach.reader(target, request, lease.attempt);
-  const { prefilled = false } = request;
+  const reader = approach.reader(target, request, seesTrail ? lease.attempt : undefined);
   const items: Item[] = [];
   for (let heldBytes = 0; ; ) {
     const bytes = await body.read();
     const ended = typeof bytes === "string";
-    const read = understood(lease, () => (ended ? reader.end() : reader.push(bytes)));
+    const read = blaming(() => understood(lease, () => (ended ? reader.end() : reader.push(bytes))));
     items.push(...read.items);
     heldBytes += ended ? 0 : bytes.length;
-    if (read.content) {
+    // Until an endpoint that was given a text has said something new, it may be answering anew: then it is asked again without.
+    if (read.content && (!request.prefilled || items.length > 0)) {
       additions.succeeded(target);
-      return { body, reader, ended, prefilled, first: { ...read, items } };
+      return { body, reader, ended, first: { ...read, items } };
     }
     if (read.fault) throw additions.blamed(target, request, { ...withoutKey(read.fault, key), status: answer.status });
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
     if (heldBytes > maxPreambleBytes) {
       throw new FaultError({ kind: "malformed", status: answer.status, message: "a stream without content" });
+    }
+  }
+
+  /** An endpoint that was given a text may not have gone on with it. */
+  function blaming<T>(step: () => T): T {
+    try {
+      return step();
+    } catch (error) {
+      const isUnheeded = error instanceof FaultError && error.fault.kind === "diverged";
+      throw isUnheeded ? additions.blamed(target, request, error.fault) : error;
     }
   }
 }
@@ -125,18 +139,16 @@ class Flow<Item> {
   readonly lease: Lease<Target>;
   readonly body: UpstreamBody;
   readonly reader: StreamReader<Item>;
-  readonly prefilled: boolean;
   readonly #clock: Clock;
   #read: StreamRead<Item>;
   #isFirst = true;
   #over: boolean;
   #finishedAt: number | undefined;
 
-  constructor({ body, reader, first, ended, prefilled }: Opening<Item>, lease: Lease<Target>, clock: Clock) {
+  constructor({ body, reader, first, ended }: Opening<Item>, lease: Lease<Target>, clock: Clock) {
     this.lease = lease;
     this.body = body;
     this.reader = reader;
-    this.prefilled = prefilled;
     this.#clock = clock;
     this.#read = first;
     this.#over = ended;
@@ -189,16 +201,18 @@ class Flow<Item> {
 }
 
 function committed<Item>({
-  machine: { clock, additions: memory, maxDurationMs },
+  machine: { clock, maxDurationMs },
   opened,
   opener,
   cancellation,
+  callerDeadline,
   release,
 }: {
   readonly machine: Machine;
   readonly opened: Opened<Opening<Item>, Target>;
   readonly opener: Opener<Item>;
   readonly cancellation: CancellationSource;
+  readonly callerDeadline: number;
   readonly release: () => void;
 }): OpenStream<Item> {
   const { trail } = opened;
@@ -226,8 +240,6 @@ function committed<Item>({
       void letEnd(body, clock);
     } else {
       failure = CallError.from(error, trail);
-      // An endpoint that answers anew whatever it is given need not be given it again.
-      if (failure.fault.kind === "diverged" && failure.fault.anew) memory.remember(lease.endpoint, "prefill");
       lease.note({ usage: flow.reader.costSoFar() });
       lease.settle({ ok: false, error });
       body.cancel();
@@ -236,7 +248,8 @@ function committed<Item>({
 
   /** Goes on at another endpoint. @returns whether it does; else the stream has failed, and is settled */
   async function goOn(error: unknown): Promise<boolean> {
-    const recovery = settled || recovered || cancellation.cancelled ? undefined : flow.reader.recovery();
+    const mayGoOn = !settled && !recovered && !cancellation.cancelled && callerDeadline - clock.now() >= minAttemptMs;
+    const recovery = mayGoOn ? flow.reader.recovery() : undefined;
     if (!recovery) {
       settle(error);
       return false;

@@ -75,9 +75,9 @@ export interface Recovery<Item> {
   request(target: Target, additions: Additions): LaneRequest;
   /**
    * Reads the answer to such a request.
-   * @param attemptIndex its attempt's position in the trail, from 1: readers of the stream are told
+   * @param attemptIndex its attempt's position in the trail, from 1: readers of the stream are told; undefined: they see no trail
    */
-  reader(target: Target, request: LaneRequest, attemptIndex: number): StreamReader<Item>;
+  reader(target: Target, request: LaneRequest, attemptIndex: number | undefined): StreamReader<Item>;
 }
 
 /**

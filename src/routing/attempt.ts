@@ -86,6 +86,10 @@ export function beginAttempt<E extends Endpoint>(
     endpointState.breaker.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", verdict.slow);
     if (verdict.class === "misconfigured") endpointState.misconfigured(now);
     if (verdict.blame === "model") endpointState.modelRefused(now);
+    learnOfKey(verdict, now);
+  }
+
+  function learnOfKey(verdict: Verdict, now: number): void {
     if (verdict.class === "rate_limited") ring.rateLimited(slot, endpoint.id, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "quota_exhausted") ring.exhausted(slot, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "key_refused") ring.refused(slot, startedAt, now);
@@ -103,6 +107,7 @@ export function beginAttempt<E extends Endpoint>(
     if (!committed && !verdict) succeeded(now);
     else if (!committed && verdict) failed(verdict, now);
     else if (verdict?.blame === "endpoint") endpointState.breaker.brokeOff(now, verdict.slow ?? false);
+    else if (verdict?.blame === "key") learnOfKey(verdict, now);
     releaseRequest?.();
     state.end(endpointState, provider, now, verdict?.notSent ? startedAt : undefined);
     record.durationMs = now - startedAt;
@@ -144,8 +149,10 @@ export function beginAttempt<E extends Endpoint>(
     },
     supersede() {
       const now = clock.now();
-      // So long it has taken at least: were it forgotten, only quick answers would be remembered of a slow endpoint.
-      endpointState.firstContents.add(now - startedAt);
+      // So long it has taken at least: were it forgotten, only quick answers would be remembered of a slow endpoint. Where that is
+      // less than usual it tells nothing, for a hedge may be given up as soon as it is made.
+      const usualMs = endpointState.firstContents.quantile(0.5) ?? Number.POSITIVE_INFINITY;
+      if (now - startedAt > usualMs) endpointState.firstContents.add(now - startedAt);
       endpointState.latency.stream.observeAtLeast(now, now - startedAt);
       record.maybeBilled = true;
       end(superseded, true);

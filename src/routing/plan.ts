@@ -219,6 +219,10 @@ export class Plan<E extends Endpoint> {
     // Content has been served: another endpoint goes on sooner than the one that broke comes back.
     this.#patienceUsed = true;
     this.#queueLeft = false;
+    // What was given up because another was quicker has not failed.
+    for (const [id, { verdict: failure }] of this.#tried) {
+      if (failure === undefined && id !== grant.endpoint.id) this.#tried.delete(id);
+    }
     this.failed(grant, verdict);
   }
 

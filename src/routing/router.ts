@@ -240,7 +240,11 @@ export function createRouter(machine: {
 
       function over(result: { landed?: Landed<T, E>; stop?: boolean }): void {
         stopTimer();
-        for (const loser of running) loser.supersede();
+        for (const loser of running) {
+          // Nobody was quicker than an attempt whose caller has left.
+          if (request.cancelled) loser.fail(request.reason);
+          else loser.supersede();
+        }
         running.clear();
         resolve(result);
       }

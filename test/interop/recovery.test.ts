@@ -107,8 +107,13 @@ describe.each(wireNames)("a stream that breaks after its first content and is to
   });
 
   test("an endpoint that answers anew although it was given the text is found out", async () => {
-    const { address } = await start(cutAfterForty, { prefill: "anew" }, { prefill: "assistant" });
-    expect((await told(name, address)).joined).toBe(words);
+    const { address, providers } = await start(cutAfterForty, { prefill: "anew" }, { prefill: "assistant" });
+    const { joined, trail } = await told(name, address);
+    expect(joined).toBe(words);
+    expect(trail?.attempts.map(({ outcome }) => outcome)).toEqual(["transient_fault", "request_refused", "ok"]);
+    // And is given none again.
+    await told(name, address);
+    expect(providers.second.seen.map(({ json }) => lastMessage(json)?.role)).toEqual(["assistant", "user", "user"]);
   });
 
   test.each([
@@ -125,6 +130,7 @@ describe.each(wireNames)("a stream that breaks after its first content and is to
       expect(failure.trail?.partial).toBe(true);
       expect(failure.trail?.attempts.map(({ provider, outcome }) => `${provider} ${outcome}`)).toEqual([
         "first transient_fault",
+        ...(prefill === "none" ? [] : ["second request_refused"]),
         "second local",
       ]);
     },
@@ -181,7 +187,8 @@ describe("over REST", () => {
     const chunks = events.slice(0, -1).map((event) => JSON.parse(event) as Record<string, unknown>);
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
     expect(chunks.filter((chunk) => JSON.stringify(chunk).includes('"role"'))).toHaveLength(1);
-    expect(chunks.at(-1)).toMatchObject({ choices: [], resumed: { provider: "second", attempt_index: 2 } });
+    const finish = chunks.find((chunk) => JSON.stringify(chunk).includes('"finish_reason":"stop"'));
+    expect(finish).toMatchObject({ resumed: { provider: "second", attempt_index: 2 } });
     const usage = chunks.find((chunk) => chunk["usage"])?.["usage"] as { completion_tokens: number } | undefined;
     expect(usage?.completion_tokens).toBeGreaterThan(80);
 

@@ -36,6 +36,31 @@ describe("an endpoint at its rate limit", () => {
   });
 });
 
+describe("a rate that somebody changes", () => {
+  const rest = (maxRps: number) => sharingPool([endpoint("a", { use: { maxRps } }), endpoint("b", { tier: 2 })]);
+  const first = async (made: ReturnType<typeof bench>, pool: ReturnType<typeof rest>) =>
+    told((await made.router.run(pool, serves, made.options())).trail)[0];
+
+  test("does not begin with a full bucket", async () => {
+    const made = bench();
+    const before = rest(4);
+    for (let count = 0; count < 4; count++) expect(await first(made, before)).toBe("a/m ok");
+    expect(await first(made, rest(5))).toBe("a/m ok");
+    expect(await first(made, rest(5))).toBe("b/m ok");
+  });
+
+  test("holds while requests of both configurations come in turn", async () => {
+    const made = bench();
+    const [before, after, without] = [rest(2), rest(3), sharingPool([endpoint("a"), endpoint("b", { tier: 2 })])];
+    const served: (string | undefined)[] = [];
+    for (let turn = 0; turn < 6; turn++) {
+      served.push(await first(made, before), await first(made, after));
+      await first(made, without);
+    }
+    expect(served.filter((each) => each === "a/m ok")).toHaveLength(3);
+  });
+});
+
 describe("when every endpoint is at a limit of ours", () => {
   test("a request waits in line, a second at most, and the trail says so", async () => {
     const made = bench();

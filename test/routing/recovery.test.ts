@@ -128,3 +128,19 @@ test("the attempt that goes on is not hedged", async () => {
   expect(opened.trail.attempts).toHaveLength(2);
   next?.lease.settle({ ok: true });
 });
+
+test("a key that is limited in the middle of its stream rests, as if it had been limited before", async () => {
+  const made = bench();
+  const two = pool(endpoint("a", { keys: keys("a1", "a2") }), endpoint("b"));
+  const opened = await made.router.open(two, serves, made.options());
+  const used = opened.lease.key?.name;
+  const next = await opened.recover(failures.rateLimited(5000), serves, made.clock.now() + 5000);
+  expect(next?.value).toBe("a");
+  expect(next?.lease.key?.name).not.toBe(used);
+  next?.lease.settle({ ok: true });
+  for (let turn = 0; turn < 4; turn++) {
+    const later = await made.router.open(two, serves, made.options());
+    expect(later.lease.key?.name).not.toBe(used);
+    later.lease.settle({ ok: true });
+  }
+});

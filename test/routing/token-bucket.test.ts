@@ -133,3 +133,25 @@ describe("a token bucket", () => {
     );
   });
 });
+
+describe("a bucket whose rate changes", () => {
+  test("lacks as many tokens as before, and gets them back at the new rate", () => {
+    const before = new TokenBucket(4);
+    for (let count = 0; count < 3; count++) expect(before.take(0)).toBe(true);
+    const after = before.changedTo(8, 0);
+    expect(after.remaining(0)).toBe(5);
+    expect(after.remaining(375)).toBe(8);
+  });
+
+  test("gives nothing until it has what it lacks, when the new one is smaller", () => {
+    const before = new TokenBucket(10);
+    for (let count = 0; count < 10; count++) before.take(0);
+    const after = before.changedTo(2, 0);
+    expect(after.remaining(0)).toBe(0);
+    expect(after.availableAt(0)).toBeCloseTo(4500, 2);
+  });
+
+  test("is full when it was", () => {
+    expect(new TokenBucket(4).changedTo(2, 1000).remaining(1000)).toBe(2);
+  });
+});

@@ -6,13 +6,17 @@ import { FaultError } from "../../chat/fault.ts";
  */
 const tellingCharacters = 24;
 
+/** What tells an answer from others. Servers and templates differ in the blanks that they put or leave before it. */
+function tellingBeginning(delivered: string): string {
+  return delivered.trimStart().slice(0, tellingCharacters);
+}
+
 /** Whether a text may be given to an endpoint to go on with: what comes must then tell whether it goes on or answers anew. */
 export function mayPrefill(delivered: string): boolean {
-  const beginning = delivered.slice(0, tellingCharacters);
-  // Half a character at the end would not survive the way there.
-  return (
-    beginning.length === tellingCharacters && delivered.indexOf(beginning, 1) < 0 && !/[\ud800-\udbff]$/.test(delivered)
-  );
+  const beginning = tellingBeginning(delivered);
+  const again = delivered.indexOf(beginning, delivered.indexOf(beginning) + 1);
+  // Half a character at the end would not survive the way there; many templates cut off blanks, which would then be said twice.
+  return beginning.length === tellingCharacters && again < 0 && !/[\s\ud800-\udbff]$/.test(delivered);
 }
 
 /**
@@ -22,8 +26,10 @@ export function mayPrefill(delivered: string): boolean {
 export class Continuation {
   readonly #delivered: string;
   readonly #prefilled: boolean;
-  /** What has come and is not told: it may be what the caller has. */
+  /** What an endpoint that was given the text has said, while it may be answering anew. */
   #held = "";
+  /** So much of the text has been said again by one that was not. */
+  #said = 0;
   #joined = false;
 
   /** @param prefilled whether the endpoint was given the text: then it should go on, else it should say it again first */
@@ -34,35 +40,44 @@ export class Continuation {
 
   /**
    * @returns what of the text is new
-   * @throws FaultError `diverged` when it is another answer than the one that the caller has the beginning of
+   * @throws FaultError `diverged` when it is another answer than the one that the caller has the beginning of; or, from an endpoint that
+   * was given the text, when it begins like it: whether that is the answer begun anew, or a text that repeats itself, nobody can tell
    */
   push(text: string): string {
     if (this.#joined) return text;
+    if (!this.#prefilled) return this.#sayAgain(text);
     this.#held += text;
-    const held = this.#held;
-    if (this.#delivered.startsWith(held)) {
-      // What it was given is said again to the last character: then it was not gone on with, but said anew.
-      if (held.length === this.#delivered.length) return this.#join("");
-      return "";
-    }
-    if (held.startsWith(this.#delivered)) return this.#join(held.slice(this.#delivered.length));
-    return this.#join(this.#goesOn());
+    const beginning = tellingBeginning(this.#delivered);
+    const held = tellingBeginning(this.#held);
+    if (held === beginning) throw new FaultError({ kind: "diverged", anew: true });
+    return beginning.startsWith(held) ? "" : this.#join(this.#held);
   }
 
   /**
-   * The answer is over.
+   * The text is over.
+   * @param hasMore whether something other than text follows it
    * @returns what was held back and is new after all
-   * @throws FaultError `diverged` when it ends before it has said what the caller has
+   * @throws FaultError `diverged` when it ends before it has said what the caller has, or has nothing to add: then nobody knows
+   * whether the text is whole
    */
-  end(): string {
-    return this.#joined ? "" : this.#join(this.#goesOn());
+  end(hasMore = false): string {
+    if (this.#joined) return "";
+    // An endpoint that takes the text for a whole answer has nothing to add, however much is missing.
+    const hasNothing = !hasMore && this.#held.trim() === "";
+    if (!this.#prefilled || hasNothing) throw new FaultError({ kind: "diverged", anew: false });
+    return this.#join(this.#held);
   }
 
-  /** What is held goes on with the text, or it is something else. */
-  #goesOn(): string {
-    const held = this.#held;
-    if (this.#prefilled && commonLength(held, this.#delivered) < tellingCharacters) return held;
-    throw new FaultError({ kind: "diverged", anew: this.#prefilled });
+  /** What is said again must be the caller's text to the character; only the piece that has come is looked at, for a text may be long. */
+  #sayAgain(text: string): string {
+    const left = this.#delivered.length - this.#said;
+    const equal =
+      text.length < left
+        ? this.#delivered.startsWith(text, this.#said)
+        : text.startsWith(this.#delivered.slice(this.#said));
+    if (!equal) throw new FaultError({ kind: "diverged", anew: false });
+    this.#said += text.length;
+    return text.length < left ? "" : this.#join(text.slice(left));
   }
 
   #join(fresh: string): string {
@@ -70,10 +85,4 @@ export class Continuation {
     this.#held = "";
     return fresh;
   }
-}
-
-function commonLength(one: string, other: string): number {
-  let length = 0;
-  while (length < one.length && one[length] === other[length]) length += 1;
-  return length;
 }

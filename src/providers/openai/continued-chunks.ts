@@ -33,8 +33,9 @@ export class ContinuedChunks {
     const text = contentText(content);
     let fresh = text ? this.#continuation.push(text) : "";
     // Nothing but text can stand behind a text that is not all there yet.
-    const ends = textOf(choice["finish_reason"]) || saysMoreThanText(others);
-    if (ends) fresh += this.#continuation.end();
+    const hasMore = saysMoreThanText(others);
+    const ends = textOf(choice["finish_reason"]) || hasMore;
+    if (ends) fresh += this.#continuation.end(hasMore);
     if (!fresh && !ends) return [];
     return [{ ...choice, delta: { ...others, ...(fresh && { content: fresh }) } }];
   }

@@ -17,8 +17,10 @@ export class DeliveredText {
   #plain = true;
 
   take(chunk: JsonObject): void {
-    this.head ??= { id: chunk["id"], created: chunk["created"], model: chunk["model"] };
-    for (const each of arrayOf(chunk["choices"])) this.#takeChoice(objectOf(each) ?? {});
+    const choices = arrayOf(chunk["choices"]);
+    // What some servers send before the answer begins has no id of its own.
+    if (choices.length > 0) this.head ??= { id: chunk["id"], created: chunk["created"], model: chunk["model"] };
+    for (const each of choices) this.#takeChoice(objectOf(each) ?? {});
   }
 
   /** Whether text is all that has come, and the answer has not ended. */
@@ -34,13 +36,26 @@ export class DeliveredText {
       this.pieces += 1;
     }
     const isMore = holdsContent(others) || choice["logprobs"] || textOf(choice["finish_reason"]);
-    if (isMore || countOf(choice["index"]) > 0) this.#plain = false;
+    if (isMore || arrayOf(content).some(isNoText) || countOf(choice["index"]) > 0) this.#plain = false;
   }
 }
+
+/** Thinking and pictures may come as parts of a list, among those of text. */
+function isNoText(part: unknown): boolean {
+  return textOf(objectOf(part)?.["text"]) === undefined;
+}
+
+/** How servers are told, in words of their own, that an answer must have a shape. */
+const shapes = [
+  ...["guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs"], // vLLM
+  ...["grammar", "json_schema"], // llama.cpp
+  ...["regex", "ebnf"], // SGLang
+];
 
 /** Whether an answer to this request is one candidate of free text, which can be gone on with anywhere. */
 export function asksForPlainText(body: JsonObject): boolean {
   const { n = 1, logprobs, top_logprobs: alternatives, response_format: format } = body;
   const shape = objectOf(format)?.["type"] ?? "text";
-  return (n === 1 || n === null) && !logprobs && !alternatives && shape === "text";
+  const isFree = shape === "text" && shapes.every((name) => (body[name] ?? null) === null);
+  return (n === 1 || n === null) && !logprobs && !alternatives && isFree;
 }

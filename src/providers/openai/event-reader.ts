@@ -296,11 +296,14 @@ function newCandidate(index: number): OpenCandidate {
   return { index, parts: [], calls: [], finish: undefined, extensions: {} };
 }
 
+/** The contract's counts are `int32`. */
+const mostTokens = 2 ** 31 - 1;
+
 /** What both attempts cost together. */
-function withSpent(usage: Usage, { inputTokens, outputTokens }: TokenCounts): Usage {
-  usage.inputTokens += inputTokens;
-  usage.outputTokens += outputTokens;
-  usage.estimated = true;
+function withSpent(usage: Usage, { inputTokens, outputTokens, estimated = false }: TokenCounts): Usage {
+  usage.inputTokens = Math.min(mostTokens, usage.inputTokens + inputTokens);
+  usage.outputTokens = Math.min(mostTokens, usage.outputTokens + outputTokens);
+  usage.estimated ||= estimated;
   return usage;
 }
 

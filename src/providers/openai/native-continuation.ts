@@ -5,12 +5,12 @@ import { tokenCountsOf } from "./completion.ts";
 import { Continuation } from "./continuation.ts";
 import { ContinuedChunks } from "./continued-chunks.ts";
 import type { ChunkHead } from "./delivered-text.ts";
-import { arrayOf, type JsonObject, objectOf } from "./json.ts";
+import { arrayOf, type JsonObject, objectOf, textOf } from "./json.ts";
 
 /**
  * The rest of an OpenAI stream from another endpoint than the one that began it. Its chunks are written anew: under the id they
- * began with, without what the caller has, their usage including the beginning's. The last one, with no choice in it, says that the
- * stream was resumed and where.
+ * began with, without what the caller has, their usage including the beginning's. The one with the finish reason says that the
+ * stream was resumed and where; where none came, a last one of its own does.
  */
 export function continuedNativeReader({
   scanner,
@@ -29,10 +29,11 @@ export function continuedNativeReader({
   readonly spent: TokenCounts;
   /** Whether the caller asked for a chunk that says what the stream cost. */
   readonly showsUsage: boolean;
-  readonly resumed: { readonly provider: string; readonly attempt_index: number };
+  readonly resumed: { readonly provider: string; readonly attempt_index: number | undefined };
 }): StreamReader<Buffer> {
   const chunks = new ContinuedChunks(new Continuation(delivered, prefilled));
   let closed = false;
+  let toldResumed = false;
 
   function read({ bytes: _, events, ...meaning }: Scan, over: boolean): StreamRead<Buffer> {
     const items: Buffer[] = [];
@@ -44,14 +45,16 @@ export function continuedNativeReader({
       closed = true;
       const held = chunks.end();
       if (held) items.push(event(held));
-      items.push(event({ choices: [], resumed }));
+      if (!toldResumed) items.push(event({ choices: [], resumed }));
     }
     return { ...meaning, items };
   }
 
   function event(chunk: JsonObject): Buffer {
     const usage = tokenCountsOf(chunk["usage"]) && withSpent(objectOf(chunk["usage"]) ?? {}, spent);
-    const whole = { object: "chat.completion.chunk", ...chunk, ...head, ...(usage && { usage }) };
+    const hop = !toldResumed && hasFinished(chunk) && { resumed };
+    if (hop) toldResumed = true;
+    const whole = { object: "chat.completion.chunk", ...chunk, ...head, ...(usage && { usage }), ...hop };
     return Buffer.from(`data: ${JSON.stringify(whole)}\n\n`);
   }
 
@@ -64,6 +67,10 @@ export function continuedNativeReader({
     costSoFar: () => scanner.costSoFar(),
     recovery: () => undefined,
   };
+}
+
+function hasFinished({ choices }: JsonObject): boolean {
+  return arrayOf(choices).some((choice) => textOf(objectOf(choice)?.["finish_reason"]));
 }
 
 /** What both attempts cost together. */

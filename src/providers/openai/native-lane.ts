@@ -9,7 +9,7 @@ import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf } from "./json.ts";
 import { editMembers, memberText } from "./json-members.ts";
 import { continuedNativeReader } from "./native-continuation.ts";
-import { prefill, remainingTokens } from "./prefill.ts";
+import { prefill, remainingTokens, takesPrefill } from "./prefill.ts";
 import { asksForUsage } from "./stream-options.ts";
 
 /** An OpenAI chat request as it came. */
@@ -74,7 +74,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     const spent = scanner.costSoFar();
     return {
       request: (target, additions) =>
-        additions.prefill && mayPrefill(delivered.text)
+        additions.prefill && takesPrefill(json, delivered.pieces) && mayPrefill(delivered.text)
           ? prefilledRequest(target, additions, delivered)
           : request(target, "stream", additions),
       reader: ({ provider }, { prefilled = false }, attemptIndex) =>

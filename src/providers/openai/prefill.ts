@@ -1,5 +1,5 @@
 import type { PrefillDialect } from "../target.ts";
-import type { JsonObject } from "./json.ts";
+import { arrayOf, type JsonObject, objectOf } from "./json.ts";
 
 /** How an endpoint is asked to go on with a text: the message that holds it, and what else the request must say. */
 export function prefill(
@@ -20,12 +20,24 @@ export function prefill(
   }
 }
 
-/** What is left of the limits on tokens after so many: the whole answer must stay within what was asked. */
+/**
+ * Whether a request has room for the beginning of an answer: not after one that the caller has begun itself, and not when its limit is
+ * reached.
+ * @param used tokens of the beginning
+ */
+export function takesPrefill(body: JsonObject, used: number): boolean {
+  const isBegun = objectOf(arrayOf(body["messages"]).at(-1))?.["role"] === "assistant";
+  return !isBegun && limitNames.every((name) => typeof body[name] !== "number" || body[name] > used);
+}
+
+const limitNames = ["max_tokens", "max_completion_tokens"];
+
+/** What is left of the limits on tokens after so many, which they exceed: the whole answer must stay within what was asked. */
 export function remainingTokens(body: JsonObject, used: number): Record<string, number> {
   const limits: Record<string, number> = {};
-  for (const name of ["max_tokens", "max_completion_tokens"]) {
+  for (const name of limitNames) {
     const limit = body[name];
-    if (typeof limit === "number") limits[name] = Math.max(1, limit - used);
+    if (typeof limit === "number") limits[name] = limit - used;
   }
   return limits;
 }

@@ -19,7 +19,7 @@ import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf } from "./json.ts";
-import { prefill, remainingTokens } from "./prefill.ts";
+import { prefill, remainingTokens, takesPrefill } from "./prefill.ts";
 import { ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
 
@@ -47,7 +47,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   function restart(spent: TokenCounts): Recovery<CompletionEvent> {
     return {
       request: (target, additions) => request(target, "stream", additions),
-      reader(target, _request, attemptIndex) {
+      reader(target, _request, attemptIndex = 0) {
         const value = create(CompletionRestartedSchema, { provider: target.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "restarted", value } });
         return createEventReader(target, candidateCount, characters, { beginning: { hop, spent } });
@@ -60,16 +60,17 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     delivered: DeliveredText,
     spent: TokenCounts,
   ): Recovery<CompletionEvent> | undefined {
-    if (!delivered.isPlain || !asksForPlainText(promptBody(prompt, target, "stream", false))) return undefined;
+    const body = promptBody(prompt, target, "stream", false);
+    if (!delivered.isPlain || !asksForPlainText(body)) return undefined;
     // Half a character at the end is held back: the reader does not have it.
     const text = delivered.text.replace(/[\ud800-\udbff]$/, "");
     if (!text) return undefined;
     return {
       request: (next, additions) =>
-        additions.prefill && mayPrefill(text)
+        additions.prefill && takesPrefill(body, delivered.pieces) && mayPrefill(text)
           ? prefilledRequest(next, additions, text, delivered.pieces)
           : request(next, "stream", additions),
-      reader(next, { prefilled = false }, attemptIndex) {
+      reader(next, { prefilled = false }, attemptIndex = 0) {
         const value = create(CompletionResumedSchema, { provider: next.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "resumed", value } });
         const continued = new ContinuedChunks(new Continuation(text, prefilled));

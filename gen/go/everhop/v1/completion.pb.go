@@ -1107,7 +1107,7 @@ type CompletionRestarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the provider that answers now.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Index of its attempt in the trail.
+	// Index of its attempt in the trail. 0: the caller is configured to see none.
 	AttemptIndex  int32 `protobuf:"varint,2,opt,name=attempt_index,json=attemptIndex,proto3" json:"attempt_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1163,7 +1163,7 @@ type CompletionResumed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the provider that answers now.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Index of its attempt in the trail.
+	// Index of its attempt in the trail. 0: the caller is configured to see none.
 	AttemptIndex  int32 `protobuf:"varint,2,opt,name=attempt_index,json=attemptIndex,proto3" json:"attempt_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

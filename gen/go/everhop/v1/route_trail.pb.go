@@ -55,7 +55,7 @@ const (
 	AttemptOutcome_ATTEMPT_OUTCOME_MISCONFIGURED AttemptOutcome = 12
 	// A bug of the gateway ended it.
 	AttemptOutcome_ATTEMPT_OUTCOME_INTERNAL AttemptOutcome = 13
-	// Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged.
+	// Given up because another attempt of the same request was quicker, or ended the request: a hedge, or the one that it hedged.
 	AttemptOutcome_ATTEMPT_OUTCOME_SUPERSEDED AttemptOutcome = 14
 )
 

@@ -621,7 +621,7 @@ class CompletionRestarted(_message.Message):
     provider: _builtins.str
     """Name of the provider that answers now."""
     attempt_index: _builtins.int
-    """Index of its attempt in the trail."""
+    """Index of its attempt in the trail. 0: the caller is configured to see none."""
     def __init__(
         self,
         *,
@@ -649,7 +649,7 @@ class CompletionResumed(_message.Message):
     provider: _builtins.str
     """Name of the provider that answers now."""
     attempt_index: _builtins.int
-    """Index of its attempt in the trail."""
+    """Index of its attempt in the trail. 0: the caller is configured to see none."""
     def __init__(
         self,
         *,

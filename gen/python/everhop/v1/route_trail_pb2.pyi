@@ -57,7 +57,7 @@ class _AttemptOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attemp
     ATTEMPT_OUTCOME_INTERNAL: _AttemptOutcome.ValueType  # 13
     """A bug of the gateway ended it."""
     ATTEMPT_OUTCOME_SUPERSEDED: _AttemptOutcome.ValueType  # 14
-    """Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged."""
+    """Given up because another attempt of the same request was quicker, or ended the request: a hedge, or the one that it hedged."""
 
 class AttemptOutcome(_AttemptOutcome, metaclass=_AttemptOutcomeEnumTypeWrapper):
     """AttemptOutcome is how an attempt ended. Numbers left free belong to outcomes to come."""
@@ -91,7 +91,7 @@ ATTEMPT_OUTCOME_MISCONFIGURED: AttemptOutcome.ValueType  # 12
 ATTEMPT_OUTCOME_INTERNAL: AttemptOutcome.ValueType  # 13
 """A bug of the gateway ended it."""
 ATTEMPT_OUTCOME_SUPERSEDED: AttemptOutcome.ValueType  # 14
-"""Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged."""
+"""Given up because another attempt of the same request was quicker, or ended the request: a hedge, or the one that it hedged."""
 Global___AttemptOutcome: _TypeAlias = AttemptOutcome  # noqa: Y015
 
 class _SkipReason:

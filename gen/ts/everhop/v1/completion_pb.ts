@@ -594,7 +594,7 @@ export type CompletionRestarted = Message<"everhop.v1.CompletionRestarted"> & {
   provider: string;
 
   /**
-   * Index of its attempt in the trail.
+   * Index of its attempt in the trail. 0: the caller is configured to see none.
    *
    * @generated from field: int32 attempt_index = 2;
    */
@@ -623,7 +623,7 @@ export type CompletionResumed = Message<"everhop.v1.CompletionResumed"> & {
   provider: string;
 
   /**
-   * Index of its attempt in the trail.
+   * Index of its attempt in the trail. 0: the caller is configured to see none.
    *
    * @generated from field: int32 attempt_index = 2;
    */

@@ -391,7 +391,7 @@ export const AttemptOutcome = {
   INTERNAL: 13,
 
   /**
-   * Given up because another attempt of the same request brought its first content sooner: a hedge, or the one that it hedged.
+   * Given up because another attempt of the same request was quicker, or ended the request: a hedge, or the one that it hedged.
    *
    * @generated from enum value: ATTEMPT_OUTCOME_SUPERSEDED = 14;
    */

@@ -93,7 +93,8 @@ export function beginAttempt<E extends Endpoint>(
     if (verdict.class === "rate_limited") ring.rateLimited(slot, endpoint.id, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "quota_exhausted") ring.exhausted(slot, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "key_refused") ring.refused(slot, startedAt, now);
-    else ring.released(slot, endpoint.id, startedAt);
+    // By the time at which it was taken: the ring knows who went first by that.
+    else ring.released(slot, endpoint.id, permit.startedAt);
   }
 
   /** @param breaks whether a failure after the first content is the request's end */

@@ -320,7 +320,7 @@ export class Plan<E extends Endpoint> {
       if (this.#holdsBack(member, now)) {
         this.#returning.push({ member, tier: index });
         this.#skip(member.id, { reason: "returning" });
-        return "passed";
+        return "deferred";
       }
       grant = this.#take(member, index, now, true);
       return grant ? "taken" : "passed";

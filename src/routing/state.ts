@@ -40,9 +40,8 @@ interface Off {
 const modelOffMs = 5 * 60_000;
 /** A wrong base URL is looked at again after so long, twice as long each time; a check or a change is sooner. */
 const unhealthyMs = { first: 60_000, longest: 3_600_000 };
-/** An endpoint that comes back takes a tenth of its share at first and all of it after so long. */
-const rampMs = 10_000;
-const rampFrom = 0.1;
+/** An endpoint that comes back takes a tenth of its share for a second, and then more and more until it has all of it. */
+const ramp = { flatMs: 1000, wholeMs: 10_000, from: 0.1 };
 /** Endpoints beyond these are forgotten, the longest known first: callers may name any model where a provider takes any. */
 const maxEndpoints = 10_000;
 
@@ -148,8 +147,9 @@ export class EndpointState {
   /** Which part of its share it may take, 0 to 1: one that has just come back is not thrown into the deep end. */
   share(now: number): number {
     const { closedAt } = this.breaker;
-    if (closedAt === undefined || now - closedAt >= rampMs) return 1;
-    return rampFrom + ((1 - rampFrom) * (now - closedAt)) / rampMs;
+    if (closedAt === undefined || now - closedAt >= ramp.wholeMs) return 1;
+    const grown = Math.max(0, now - closedAt - ramp.flatMs) / (ramp.wholeMs - ramp.flatMs);
+    return ramp.from + (1 - ramp.from) * grown;
   }
 }
 

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { AttemptTimeout, type Lease } from "../../src/routing/lease.ts";
-import type { RunOptions } from "../../src/routing/router.ts";
+import { createRouter, type RunOptions } from "../../src/routing/router.ts";
 import type { AttemptRecord } from "../../src/routing/trail.ts";
 import { CallerGone, type Cancellation, DeadlineExceeded } from "../../src/runtime/cancellation.ts";
-import type { VirtualClock } from "../../src/simulation/virtual-clock.ts";
-import { bench, endpoint, Failure, failureOf, keys, pool } from "../support/routing.ts";
+import { seededRng } from "../../src/runtime/rng.ts";
+import { createVirtualClock, type VirtualClock } from "../../src/simulation/virtual-clock.ts";
+import { bench, endpoint, Failure, failureOf, failures, keys, pool } from "../support/routing.ts";
 
 let clock: VirtualClock;
 let caller: ReturnType<typeof bench>["caller"];
@@ -238,4 +239,36 @@ describe("a stream", () => {
     lease.settle({ ok: true });
     expect(() => lease.settle({ ok: true })).toThrow(/settled twice/);
   });
+});
+
+test("a key whose first request after its rest said nothing about it is tried again at once, also where time passes between two looks", async () => {
+  // On the machine's clock no two looks are the same.
+  const virtual = createVirtualClock();
+  let looks = 0;
+  const clock = { ...virtual, now: () => virtual.now() + ++looks / 1000 };
+  const router = createRouter({ clock, rng: seededRng(1) });
+  const made = bench();
+  const sole = pool(endpoint("a", { keys: keys("k1") }));
+  const options = () => made.options({ deadline: clock.now() + 60_000, maxAttempts: 1 });
+  const failing = (how: () => Error) => async () => {
+    throw how();
+  };
+  await expect(
+    router.run(
+      sole,
+      failing(() => failures.rateLimited(1000)),
+      options(),
+    ),
+  ).rejects.toThrow();
+  await virtual.advance(1100);
+  await expect(
+    router.run(
+      sole,
+      failing(() => failures.serverError()),
+      options(),
+    ),
+  ).rejects.toThrow();
+  expect(
+    router.state.hindrance(endpoint("a", { keys: sole.tiers[0]?.members[0]?.keys ?? [] }), clock.now()),
+  ).toBeUndefined();
 });

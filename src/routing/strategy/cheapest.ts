@@ -34,7 +34,7 @@ export class CheapestPicker<E> implements Picker<E> {
     const passed: Seat<E>[] = [];
     for (let seat = left.pop(); seat; seat = left.pop()) {
       const answer = offer(seat.member);
-      if (answer === "passed") passed.push(seat);
+      if (answer === "passed" || answer === "deferred") passed.push(seat);
       if (answer !== "taken") continue;
       const now = due(seat);
       seat.turns++;

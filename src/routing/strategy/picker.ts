@@ -1,8 +1,9 @@
 /**
  * What became of a member that the picker offered. taken: it is the choice. passed: it cannot serve now; its turn passes.
- * excluded: this request has tried it; it keeps its turn.
+ * deferred: it could, but lets this turn go, and is offered again when its next one is due. excluded: this request has tried it; it
+ * keeps its turn.
  */
-export type Offer = "taken" | "passed" | "excluded";
+export type Offer = "taken" | "passed" | "deferred" | "excluded";
 
 /** What a request brings to the choice. */
 export interface PickRequest<E> {

@@ -34,7 +34,7 @@ const longestEra = 2 ** 16;
  * of weight 1 beside one of 1000 come due all together and put it back by more than four turns.
  *
  * Who is passed over loses its turn and no longer counts until it is taken again; it is offered when it would be due, so it comes
- * back at once and catches up on nothing. One that was never offered counts, as nothing is known of it. While absent ones have not
+ * back at once and catches up on nothing. Who lets a turn go is offered the next one, about once in so many picks as its share is. One that was never offered counts, as nothing is known of it. While absent ones have not
  * been met, which takes W picks at most, a share may therefore be off by up to three turns (by search: below two with up to four
  * members, 2.7 with ten).
  *
@@ -70,7 +70,7 @@ export class WeightedPicker<E> implements Picker<E> {
 
   pick(offer: (member: E) => Offer): E | undefined {
     const offered: Seat<E>[] = [];
-    const passed: Seat<E>[] = [];
+    const passed: { readonly seat: Seat<E>; readonly defers: boolean }[] = [];
     const left: Seat<E>[] = [];
     let taken: Seat<E> | undefined;
     try {
@@ -82,7 +82,7 @@ export class WeightedPicker<E> implements Picker<E> {
           break;
         }
         if (answer === "excluded") continue;
-        passed.push(seat);
+        passed.push({ seat, defers: answer === "deferred" });
         if (!seat.present) continue;
         left.push(seat);
         this.#leave(seat);
@@ -114,13 +114,14 @@ export class WeightedPicker<E> implements Picker<E> {
     return this.#ready.pop() ?? this.#waiting.pop();
   }
 
-  #advance(taken: Seat<E>, passed: readonly Seat<E>[]): void {
+  #advance(taken: Seat<E>, passed: readonly { readonly seat: Seat<E>; readonly defers: boolean }[]): void {
     if (!taken.present) this.#join(taken);
     taken.turns++;
     this.#turns++;
     schedule(taken);
-    for (const seat of passed) {
-      seat.turns = Math.max(seat.turns, Math.ceil((seat.weight * this.#turns) / this.#weight));
+    for (const { seat, defers } of passed) {
+      const due = (seat.weight * this.#turns) / this.#weight;
+      seat.turns = Math.max(seat.turns, defers ? Math.floor(due) + 1 : Math.ceil(due));
       schedule(seat);
     }
     const now = this.#turns / this.#weight;

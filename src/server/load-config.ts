@@ -33,7 +33,7 @@ const defaultPath = "everhop.yaml";
 export function loadConfig({ path, env, overrides }: ConfigPlaces): LoadedConfig {
   const named = path ?? (env["EVERHOP_CONFIG"] || undefined);
   const file = named ?? (existsSync(defaultPath) ? defaultPath : undefined);
-  const fromFile = file === undefined ? undefined : readFile(file, env);
+  const fromFile = file === undefined ? undefined : readYamlFile(file, env);
   const fromEnvironment = environmentConfig(env);
   const fileProviders = fromFile?.["providers"];
   const fileHasProviders = Array.isArray(fileProviders) && fileProviders.length > 0;
@@ -59,7 +59,11 @@ export function loadConfig({ path, env, overrides }: ConfigPlaces): LoadedConfig
   return { config, source, notices };
 }
 
-function readFile(path: string, env: Environment): Record<string, unknown> {
+/**
+ * Reads a YAML file whose texts may name the environment.
+ * @throws ConfigError
+ */
+export function readYamlFile(path: string, env: Environment): Record<string, unknown> {
   const problem = (expected: string) => new ConfigError(path, [{ path: "(the file)", value: "", expected }]);
   let text: string;
   try {

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { explainModel } from "./cli/explain.ts";
 import { serve } from "./cli/serve.ts";
+import { simulate } from "./cli/simulate.ts";
 import { ConfigError } from "./config.ts";
 import { version } from "./version.ts";
 
@@ -29,6 +30,20 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--caller <name>", "as this caller would be served")
     .option("--json", "for programs")
     .action(explainModel);
+  program
+    .command("simulate")
+    .description("rehearse an outage: the configured routing on a virtual clock, among providers that are not there")
+    .argument("<scenario>", "scenario file; ready ones lie in examples/scenarios")
+    .option(
+      "-c, --config <file>",
+      "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml, else the scenario's own)",
+    )
+    .option("--seed <number>", "another course of chance (default: the scenario's)", seedNumber)
+    .option("--json", "for programs: one document")
+    .option("--html <file>", "write a page with charts, too")
+    .option("--compare <file>", "the same scenario with a second configuration, side by side")
+    .addHelpText("after", simulateExamples)
+    .action(simulate);
   try {
     await program.parseAsync(argv);
     return 0;
@@ -42,6 +57,20 @@ export async function main(argv: readonly string[]): Promise<number> {
     console.error(error);
     return 1;
   }
+}
+
+const simulateExamples = `
+Examples:
+  $ everhop simulate examples/scenarios/primary-outage.yaml
+  $ everhop simulate outage.yaml --config everhop.yaml --html outage.html
+  $ everhop simulate outage.yaml --config everhop.yaml --compare with-a-spare.yaml
+  $ everhop simulate outage.yaml --json | jq .headline.availability_percent`;
+
+function seedNumber(text: string): number {
+  const seed = Number(text);
+  if (!/^\d+$/.test(text) || seed > 4_294_967_295)
+    throw new InvalidArgumentError("expected a number from 0 to 4294967295");
+  return seed;
 }
 
 function portNumber(text: string): number {

@@ -12,7 +12,14 @@ export type Behaviour =
       readonly kind: "serves";
       readonly firstContentMs: number;
       readonly totalMs: number;
-      readonly breaks?: { readonly afterMs: number; readonly how: "cut_off" | "stalled" };
+      /** What the provider would charge for; undefined: nobody asks. */
+      readonly answerTokens?: number;
+      /** `silenceMs`: how long its silence is waited through; undefined: as its owner says. */
+      readonly breaks?: {
+        readonly afterMs: number;
+        readonly how: "cut_off" | "stalled";
+        readonly silenceMs?: number | undefined;
+      };
     };
 
 /** What an attempt at an in-memory provider brings. */
@@ -53,7 +60,7 @@ const progressMs = 1000;
  */
 export function goOn(clock: Clock, lease: Lease, { behaviour, startedAt }: Answer, idleMs: number): Promise<void> {
   const { breaks, totalMs } = behaviour;
-  const endMs = breaks ? breaks.afterMs + (breaks.how === "stalled" ? idleMs : 0) : totalMs;
+  const endMs = breaks ? breaks.afterMs + (breaks.how === "stalled" ? (breaks.silenceMs ?? idleMs) : 0) : totalMs;
   const contentUntil = startedAt + (breaks?.afterMs ?? totalMs);
   return new Promise((resolve, reject) => {
     let stopProgress = () => {};

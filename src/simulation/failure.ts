@@ -45,7 +45,14 @@ export function failure(kind: FailureKind, retryAfterMs?: number): Failure {
 export function classify(error: unknown): Verdict {
   if (error instanceof Failure) return error.verdict;
   if (error instanceof AttemptTimeout) {
-    return { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", slow: true };
+    return {
+      next: "other",
+      blame: "endpoint",
+      class: "transient_fault",
+      repeat: "last",
+      slow: true,
+      maybeBilled: true,
+    };
   }
   return { next: "stop", blame: "nobody", class: "caller_gone" };
 }

@@ -1,75 +1,33 @@
 import { expect } from "vitest";
 import type { Endpoint, Key, Pool, PoolStrategy } from "../../src/routing/endpoint.ts";
-import { AttemptTimeout } from "../../src/routing/lease.ts";
 import type { RouteObserver } from "../../src/routing/observer.ts";
 import { createPool } from "../../src/routing/pool.ts";
 import { createRouter, RouteError, type RunOptions } from "../../src/routing/router.ts";
 import { type RoutingSettings, routingSettings } from "../../src/routing/settings.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "../../src/routing/trail.ts";
-import type { Verdict } from "../../src/routing/verdict.ts";
 import { createCancellation } from "../../src/runtime/cancellation.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
 import { Secret } from "../../src/runtime/secret.ts";
+import { classify, Failure, failure } from "../../src/simulation/failure.ts";
 import { createVirtualClock } from "../../src/simulation/virtual-clock.ts";
 
-/** A failure that carries its own verdict. */
-export class Failure extends Error {
-  readonly verdict: Verdict;
-  constructor(verdict: Partial<Verdict> = {}) {
-    super(verdict.class ?? "transient_fault");
-    this.verdict = { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", ...verdict };
-  }
-}
+export { classify, Failure };
 
 /** Failures by what a provider would have said. */
 export const failures = {
-  serverError: () => new Failure({ repeat: "soon", httpStatus: 500 }),
-  overloaded: (retryAfterMs?: number) =>
-    new Failure({
-      class: "overloaded",
-      repeat: "soon",
-      httpStatus: 503,
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    }),
-  refusedConnection: () => new Failure({ repeat: "last", notSent: true }),
-  rateLimited: (retryAfterMs?: number) =>
-    new Failure({
-      next: "key",
-      blame: "key",
-      class: "rate_limited",
-      repeat: "last",
-      httpStatus: 429,
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    }),
-  badKey: () => new Failure({ next: "key", blame: "key", class: "key_refused", repeat: "never", httpStatus: 401 }),
-  noQuota: (retryAfterMs?: number) =>
-    new Failure({
-      next: "key",
-      blame: "key",
-      class: "quota_exhausted",
-      repeat: "never",
-      httpStatus: 402,
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    }),
-  noModel: () => new Failure({ blame: "model", class: "model_unavailable", repeat: "never", httpStatus: 404 }),
-  wrongPath: () => new Failure({ class: "misconfigured", repeat: "never", httpStatus: 404 }),
-  refused: () =>
-    new Failure({ next: "stop", blame: "caller", class: "request_refused", repeat: "never", httpStatus: 400 }),
-  tooLong: () =>
-    new Failure({ next: "larger", blame: "caller", class: "request_refused", repeat: "never", httpStatus: 400 }),
-  additionRefused: () =>
-    new Failure({ next: "same", blame: "nobody", class: "request_refused", repeat: "never", httpStatus: 400 }),
-  notSent: () => new Failure({ next: "same", blame: "nobody", class: "not_sent", repeat: "last", notSent: true }),
+  serverError: () => failure("server_error"),
+  overloaded: (retryAfterMs?: number) => failure("overloaded", retryAfterMs),
+  refusedConnection: () => failure("refused_connection"),
+  rateLimited: (retryAfterMs?: number) => failure("rate_limited", retryAfterMs),
+  badKey: () => failure("bad_key"),
+  noQuota: (retryAfterMs?: number) => failure("no_quota", retryAfterMs),
+  noModel: () => failure("no_model"),
+  wrongPath: () => failure("wrong_path"),
+  refused: () => failure("refused_request"),
+  tooLong: () => failure("too_long"),
+  additionRefused: () => failure("addition_refused"),
+  notSent: () => failure("not_sent"),
 } as const;
-
-/** The engine's `classify` over such failures. */
-export function classify(error: unknown): Verdict {
-  if (error instanceof Failure) return error.verdict;
-  if (error instanceof AttemptTimeout) {
-    return { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", slow: true };
-  }
-  return { next: "stop", blame: "nobody", class: "caller_gone" };
-}
 
 /** An endpoint `name/m` in tier 1 that wants no key. */
 export function endpoint(name: string, changes: Partial<Endpoint> = {}): Endpoint {

@@ -35,7 +35,7 @@ export function explain<E extends Endpoint>(
       ? { reason: "weight_0" }
       : (state.hindrance(endpoint, now) ?? state.barred(endpoint, now, pool.size === 1));
   for (const tier of pool.tiers) {
-    const order = pickerOf(pool, tier).order(request);
+    const order = pickerOf(pool, tier, false).order(request);
     const members = [...order, ...tier.members.filter((member) => !order.includes(member))];
     const hindrances = new Map(members.map((member) => [member, hindranceOf(member)]));
     const weights = members.reduce((sum, member) => (hindrances.get(member) ? sum : sum + member.weight), 0);

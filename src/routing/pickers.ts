@@ -7,15 +7,15 @@ import { createPicker } from "./strategy/create-picker.ts";
 import type { Gauges, Picker } from "./strategy/picker.ts";
 
 /**
- * Gives every tier of every pool its picker, made when it is first needed and kept for as long as the pool is: a rotation that
+ * Gives every tier of every pool its pickers, one for first choices and one for those who take over, made when it is first needed and kept for as long as the pool is: a rotation that
  * began anew with each request would always begin with the same endpoint.
  */
 export function createPickers(
   state: EngineState,
   clock: Clock,
   rng: Rng,
-): <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => Picker<E> {
-  const pickers = new WeakMap<object, Picker<never>>();
+): <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>, takesOver: boolean) => Picker<E> {
+  const pickers = { first: new WeakMap<object, Picker<never>>(), next: new WeakMap<object, Picker<never>>() };
   const gauges: Gauges<Endpoint> = {
     weight: ({ weight }) => weight,
     inFlight: (endpoint) => state.endpoint(endpoint).usage.inFlight,
@@ -25,8 +25,9 @@ export function createPickers(
       return stream.at(now) ?? unary.at(now);
     },
   };
-  return <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>) => {
-    const known = pickers.get(tier);
+  return <E extends Endpoint>(pool: Pool<E>, tier: Tier<E>, takesOver: boolean) => {
+    const made = takesOver ? pickers.next : pickers.first;
+    const known = made.get(tier);
     if (known) return known as Picker<unknown> as Picker<E>; // made for this very tier
     // A tier of one needs no choice, and with `ordered` every tier is one.
     const strategy = pool.strategy === "ordered" ? "weighted" : pool.strategy;
@@ -36,7 +37,7 @@ export function createPickers(
       gauges,
       ({ id }) => id,
     );
-    pickers.set(tier, picker as Picker<unknown> as Picker<never>);
+    made.set(tier, picker as Picker<unknown> as Picker<never>);
     return picker;
   };
 }

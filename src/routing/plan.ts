@@ -56,7 +56,10 @@ export interface Engine {
   readonly rng: Rng;
   readonly settings: RoutingSettings;
   readonly state: EngineState;
-  pickerOf<E extends Endpoint>(pool: Pool<E>, tier: Tier<E>): Picker<E>;
+  /** Of those who take over what others have failed at, or else of first choices. */
+  pickerOf<E extends Endpoint>(pool: Pool<E>, tier: Tier<E>, takesOver: boolean): Picker<E>;
+  /** Tells pools apart: a new configuration has pools of its own, under the same names. */
+  numberOf(pool: object): number;
 }
 
 /** An endpoint that this request has asked. */
@@ -300,8 +303,10 @@ export class Plan<E extends Endpoint> {
 
   #pick(tier: Tier<E>, index: number, now: number): Grant<E> | undefined {
     let grant: Grant<E> | undefined;
+    // Whoever takes over has its turns counted apart: else an endpoint that fails would be first more often than its share.
+    const takesOver = this.begun;
     const offer = (member: E): Offer => {
-      if (this.#tried.has(member.id)) return "excluded";
+      if (this.#tried.has(member.id)) return takesOver ? "passed" : "excluded";
       if (this.#tooSmall(member)) {
         this.#skip(member.id, { reason: "context_window" });
         return "excluded";
@@ -325,7 +330,7 @@ export class Plan<E extends Endpoint> {
       grant = this.#take(member, index, now, true);
       return grant ? "taken" : "passed";
     };
-    this.#engine.pickerOf(this.#pool, tier).pick(offer, this.#bounds.request);
+    this.#engine.pickerOf(this.#pool, tier, takesOver).pick(offer, this.#bounds.request);
     return grant;
   }
 
@@ -394,10 +399,8 @@ export class Plan<E extends Endpoint> {
   /** The line for whatever has not been asked. */
   #line(): Line<E> {
     const tried = [...this.#tried.keys()].sort();
-    const named =
-      this.#pool.policy === "pinned" ? this.#pool.tiers.flatMap(({ members }) => members.map(({ id }) => id)) : [];
     return {
-      name: ["for", ...named, "but", ...tried].join(" "),
+      name: [this.#engine.numberOf(this.#pool), "but", ...tried].join(" "),
       brief: this.begun,
       take: () => {
         const move = this.#onward(undefined, this.#engine.clock.now());
@@ -504,8 +507,7 @@ export class Plan<E extends Endpoint> {
   #grant(member: E, tier: number, now: number, counts: boolean, slot?: KeySlot): Grant<E> | undefined {
     const { state } = this.#engine;
     if (state.inFlight >= this.#engine.settings.inFlight.process) return undefined;
-    const hindrance = slot ? state.fullness(member, now) : state.hindrance(member, now);
-    if (hindrance || state.barred(member, now, this.#sole)) return undefined;
+    if (state.hindrance(member, now) || state.barred(member, now, this.#sole)) return undefined;
     return this.#take(member, tier, now, counts, slot);
   }
 

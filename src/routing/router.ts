@@ -150,7 +150,14 @@ export function createRouter(machine: {
     observer.breakerChanged?.(endpoint, breaker, untilTimeMs),
   );
   const pickerOf = createPickers(state, clock, rng);
-  const engine: Engine = { clock, rng, settings, state, pickerOf };
+  const poolNumbers = new WeakMap<object, number>();
+  let pools = 0;
+  const numberOf = (pool: object) => {
+    const number = poolNumbers.get(pool) ?? ++pools;
+    poolNumbers.set(pool, number);
+    return number;
+  };
+  const engine: Engine = { clock, rng, settings, state, pickerOf, numberOf };
   const lines = new WaitingLines<Grant<Endpoint>>(clock, settings.queue.bound);
   const hedging = new Hedging(settings.hedge);
   const surroundings = { clock, state, observer, roomMade: () => lines.roomMade() };
@@ -339,7 +346,7 @@ export function createRouter(machine: {
         reason = move.reason;
         await sleep(move.ms, request);
         if (request.cancelled) return undefined;
-        move = move.again ? plan.resume(move.again) : plan.next();
+        move = move.again ? plan.resume(move.again) : nextMove(plan);
         continue;
       }
       reason ??= "queue";
@@ -350,7 +357,7 @@ export function createRouter(machine: {
       if (grant) return granted(grant);
       if (request.cancelled) return undefined;
       plan.leaveQueue();
-      move = plan.next();
+      move = nextMove(plan);
     }
   }
 

@@ -545,7 +545,7 @@ describe("waiting", () => {
     const askedAt: { provider: string; at: number }[] = [];
     const attempt = async ({ endpoint: { provider } }: Lease) => {
       askedAt.push({ provider, at: made.clock.now() });
-      if (provider === "b") await later(made, 8000, failures.refusedConnection);
+      if (provider === "b") await later(made, 8000, failures.wrongPath);
       if (askedAt.filter((asked) => asked.provider === "a").length === 1) throw failures.overloaded(6000);
     };
     await pass(made.clock, made.router.run(two, attempt, made.options()));
@@ -937,4 +937,92 @@ describe("time that goes wrong", () => {
     expect(ways[1]).toEqual(ways[0]);
     expect(ways[2]).toEqual(ways[0]);
   });
+});
+
+describe("what changes meanwhile", () => {
+  test("is heeded by an exact repeat, too: an endpoint that an operator has switched off is not asked again", async () => {
+    const made = bench();
+    const two = sharingPool([endpoint("a", { tier: 1 }), endpoint("b", { tier: 2 })]);
+    const attempt = async ({ endpoint: asked }: Lease) => {
+      if (asked.provider !== "a") return;
+      made.router.state.endpoint(asked).manual = { state: "disabled", reason: "test", sinceTimeMs: 0 };
+      throw failures.notSent();
+    };
+    const { trail } = await made.router.run(two, attempt, made.options());
+    expect(told(trail)).toEqual(["a/m not_sent", "b/m ok"]);
+  });
+
+  test("puts those who wait by a new configuration in a line of their own: those of the old one do not hold them up", async () => {
+    const made = bench({ queue: { maxWaitMs: 30_000, bound: 1000 } });
+    const older = sharingPool([endpoint("a", { use: { maxConcurrent: 1 } })]);
+    const newer = sharingPool([endpoint("a", { use: { maxConcurrent: 2 } })]);
+    const ends: (() => void)[] = [];
+    const begun: string[] = [];
+    const ask = (name: string, of: typeof older) =>
+      made.router
+        .run(
+          of,
+          () => {
+            begun.push(name);
+            return new Promise<void>((resolve) => ends.push(resolve));
+          },
+          made.options(),
+        )
+        .catch(() => {});
+    ask("first", newer);
+    ask("second", newer);
+    await made.clock.advance(1);
+    ask("by the old", older);
+    ask("by the new", newer);
+    await made.clock.advance(1);
+    ends[0]?.();
+    await made.clock.advance(300);
+    expect(begun).toEqual(["first", "second", "by the new"]);
+    made.caller.cancel(new Error("over"));
+  });
+
+  test("does not let whoever leaves a line because its time is over go before those who are still in it", async () => {
+    const made = bench({ queue: { maxWaitMs: 30_000, bound: 1000 } });
+    const sole = sharingPool([endpoint("a", { use: { maxRps: 2 } })]);
+    const begun: string[] = [];
+    const ask = (name: string, changes: Parameters<typeof made.options>[0] = {}) =>
+      made.router
+        .run(
+          sole,
+          async () => {
+            begun.push(name);
+          },
+          made.options(changes),
+        )
+        .catch(() => {});
+    ask("first");
+    ask("second");
+    ask("patient", { caller: "x" });
+    ask("hurried", { caller: "y", queueMaxWaitMs: 500.2 });
+    await made.clock.advance(499.5);
+    ask("late");
+    await made.clock.advance(400);
+    expect(begun).toEqual(["first", "second", "patient"]);
+    await made.clock.advance(10_000);
+  });
+});
+
+test("an endpoint that fails now and then is first no more often than its share", async () => {
+  const made = bench({ breaker: { enabled: false } });
+  const three = sharingPool([endpoint("a", { weight: 8 }), endpoint("b", { weight: 4 }), endpoint("c", { weight: 1 })]);
+  const rng = seededRng(4);
+  const firsts = new Map<string, number>();
+  for (let turn = 0; turn < 1300; turn++) {
+    const attempt = async ({ endpoint: { provider }, attempt: index }: Lease) => {
+      if (index === 1) firsts.set(provider, (firsts.get(provider) ?? 0) + 1);
+      if (provider === "a" && rng.next() < 0.3) throw failures.serverError();
+    };
+    await made.router.run(three, attempt, made.options());
+  }
+  for (const [provider, weight] of [
+    ["a", 8],
+    ["b", 4],
+    ["c", 1],
+  ] as const)
+    expect(Math.abs((firsts.get(provider) ?? 0) - weight * 100)).toBeLessThan(2);
 });

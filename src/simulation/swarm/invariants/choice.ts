@@ -24,8 +24,6 @@ export const chosenMayServe: Invariant = {
   watch(violated) {
     return {
       started({ objection, asked, site, role }) {
-        // An exact repeat asks for a place only.
-        if (role === "same_again" && objection?.of === "state") return;
         if (objection?.of === "state" || objection?.of === "breaker") {
           violated(`${asked.plan.name} asks ${site.id} (${role}) although ${objection.why}`);
         }
@@ -39,8 +37,8 @@ const slack = 1e-6;
 
 /**
  * While nobody of a tier is passed over or left out, everybody stays within two turns of its share over any stretch; within three
- * after somebody has come back, for who is away is found out only when its turn comes. An endpoint that takes over what another has
- * failed at has had a turn by it, so that each such attempt may put shares off by one more.
+ * after somebody has come back, for who is away is found out only when its turn comes. What an endpoint takes over from others that
+ * have failed is counted apart.
  */
 export const fairShares: Invariant = {
   name: "everybody gets its share",
@@ -55,10 +53,7 @@ export const fairShares: Invariant = {
       within: number;
     }
     const stretches = new Map<readonly Site[], Map<number, Stretch>>();
-    /** Attempts after the first, by process and tier. */
-    const takenOver = new Map<readonly Site[], number>();
-    const begin = (members: readonly Site[], turns: number): Stretch => {
-      const within = turns + (takenOver.get(members) ?? 0);
+    const begin = (members: readonly Site[], within: number): Stretch => {
       const weights = new Map(members.filter(({ weight }) => weight > 0).map(({ id, weight }) => [id, weight]));
       const total = [...weights.values()].reduce((sum, weight) => sum + weight, 0);
       const range = new Map([...weights.keys()].map((id) => [id, { low: 0, high: 0 }]));
@@ -73,9 +68,8 @@ export const fairShares: Invariant = {
         stretches.set(members, byMachine);
         const plain = role === "first" && purpose === undefined && calls.length === 0 && skips.length === 0;
         if (!plain) {
-          // Somebody was left out or passed over: shares are counted anew.
-          if (role === "first" && calls.length > 0) takenOver.set(members, (takenOver.get(members) ?? 0) + 1);
-          if (role === "first") byMachine.set(machine.number, begin(members, 3));
+          // Somebody was passed over: shares are counted anew.
+          if (role === "first" && calls.length === 0) byMachine.set(machine.number, begin(members, 3));
           return;
         }
         if (plan.affinityKey !== undefined) return;

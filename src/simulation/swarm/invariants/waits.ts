@@ -116,9 +116,7 @@ export const linesPatient: Invariant = {
  */
 export const linesFair: Invariant = {
   name: "nobody overtakes those in line, and lines are bounded",
-  watch(violated, now, { settings, snapshots }) {
-    // Snapshots may differ in their limits, and share a line: whoever waits by an older one may hold up the others.
-    if (snapshots.length > 1) return {};
+  watch(violated, now, { settings }) {
     /** By model and process: those who wait, in the order in which they came. */
     const lines = new Map<string, Set<Asked>>();
     const forget = ({ number }: Machine) => {
@@ -157,12 +155,11 @@ export const linesFair: Invariant = {
         const newcomer = waited === undefined && asked.arrivedAt === now();
         // Who was kept out by something else may have left the line, and come through as a last resort.
         if ((!newcomer && waited?.reason !== "queue") || !onlyLimits(asked)) return;
-        // Whose time in line is over takes what it finds just then.
-        if (!newcomer && now() >= Math.min(asked.arrivedAt + longestQueue(asked), asked.deadline - minAttemptMs))
-          return;
         for (const other of line) {
           if (other.arrivedAt >= asked.arrivedAt) return;
           if (!waits(other)) line.delete(other);
+          // A new configuration has lines of its own.
+          else if (other.pool !== asked.pool) continue;
           else if (newcomer || other.plan.caller === asked.plan.caller) {
             const since = other.arrivedAt.toFixed(1);
             violated(`${asked.plan.name} gets ${site.id} although ${other.plan.name} has stood in line since ${since}`);

@@ -351,7 +351,8 @@ export class Plan<E extends Endpoint> {
     if (ms === undefined || now + ms + minAttemptMs > this.#bounds.deadline) return undefined;
     const spare = this.#maxAttempts - this.#counted - 1;
     const untried = this.#countFree(fromTier, spare + 1, now);
-    if (untried === 0 || untried > spare) return undefined;
+    // Those that have just come back are asked when nobody else is left.
+    if (untried === 0 || untried + this.#returning.length > spare) return undefined;
     const { state } = this.#engine;
     const closed = !state.barred(last.endpoint, now, this.#sole);
     if (!closed || !state.endpoint(last.endpoint).retries.allows(now)) return undefined;

@@ -1026,3 +1026,25 @@ test("an endpoint that fails now and then is first no more often than its share"
   ] as const)
     expect(Math.abs((firsts.get(provider) ?? 0) - weight * 100)).toBeLessThan(2);
 });
+
+test("a repeat before a worse tier does not cost an endpoint that has just come back its chance", async () => {
+  const made = bench({ maxAttempts: 3 });
+  const [bad, back, worse] = [endpoint("bad"), endpoint("back"), endpoint("worse", { tier: 2 })];
+  const alone = sharingPool([back]);
+  const fails = async () => {
+    throw failures.serverError();
+  };
+  for (let count = 0; count < 5; count++)
+    await made.router.run(alone, fails, made.options({ maxAttempts: 1 })).catch(() => {});
+  await made.clock.advance(10_000);
+  for (let count = 0; count < 2; count++) await made.router.run(alone, serves, made.options());
+  expect(made.breakers.at(-1)?.state).toBe("closed");
+  const attempt = async ({ endpoint: { provider } }: Lease) => {
+    if (provider !== "back") throw failures.serverError();
+    return provider;
+  };
+  for (let count = 0; count < 4; count++) {
+    const { value } = await pass(made.clock, made.router.run(sharingPool([bad, back, worse]), attempt, made.options()));
+    expect(value).toBe("back");
+  }
+});

@@ -250,7 +250,8 @@ function committed<Item>({
   async function goOn(error: unknown): Promise<boolean> {
     const mayGoOn = !settled && !recovered && !cancellation.cancelled && callerDeadline - clock.now() >= minAttemptMs;
     const recovery = mayGoOn ? flow.reader.recovery() : undefined;
-    if (!recovery) {
+    if (recovery === undefined || typeof recovery === "string") {
+      if (recovery !== undefined) flow.lease.note({ hint: `not gone on with: ${recovery}` });
       settle(error);
       return false;
     }

@@ -64,10 +64,10 @@ export interface StreamReader<Item> {
   /** What the stream has cost until now: as the upstream counted, else an estimate. For one that breaks off. */
   costSoFar(): TokenCounts;
   /**
-   * How the stream goes on elsewhere, were it to break now: after everything that its reads have given. Undefined: it cannot, or
-   * is not to.
+   * How the stream goes on elsewhere, were it to break now: after everything that its reads have given; or why it cannot, for
+   * people. Undefined: it is not to.
    */
-  recovery(): Recovery<Item> | undefined;
+  recovery(): Recovery<Item> | string | undefined;
 }
 
 /** How a stream that broke goes on at another endpoint. */

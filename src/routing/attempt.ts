@@ -116,6 +116,8 @@ export function beginAttempt<E extends Endpoint>(
     if (verdict) describe(record, verdict);
     if (verdict && committed && breaks) trail.breakOff();
     observer.attemptEnded?.(trail, record);
+    // Whoever has left has not been failed.
+    if (verdict && committed && breaks && verdict.class !== "caller_gone") observer.failed?.(trail);
   }
 
   /** What an error means; a timeout may be nobody's fault, which only the engine knows. */
@@ -184,5 +186,5 @@ function describe(record: AttemptRecord, verdict: Verdict): void {
   if (httpStatus !== undefined) record.httpStatus = httpStatus;
   if (providerCode !== undefined) record.providerCode = providerCode;
   if (retryAfterMs !== undefined) record.retryAfterMs = retryAfterMs;
-  if (hint !== undefined) record.hint = hint;
+  if (hint !== undefined) record.hint = record.hint === undefined ? hint : `${hint}; ${record.hint}`;
 }

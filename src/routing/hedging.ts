@@ -6,6 +6,8 @@ import type { Verdict } from "./verdict.ts";
 const leastSamples = 20;
 /** Hedges that were not needed are kept for later, so many at most: a wave of slow answers is met, a long one is not fed. */
 const mostSaved = 10;
+/** So much later than the others an answer must be at least: less is the clock's own, and a steady endpoint is not slow by a millisecond. */
+const marginMs = 10;
 /** After a hedge was met by a limit or an overload there are none for so long: providers in trouble need no second calls. */
 const pauseMs = { least: 10_000, most: 60_000 };
 
@@ -31,7 +33,8 @@ export class Hedging {
   /** How long an attempt may wait for its first content before it is hedged; undefined: it is not. */
   delayMs(firstContents: RecentTimes): number | undefined {
     if (!this.#settings.enabled || firstContents.count < leastSamples) return undefined;
-    return firstContents.quantile(this.#settings.quantile);
+    const usualMs = firstContents.quantile(this.#settings.quantile);
+    return usualMs === undefined ? undefined : usualMs + marginMs;
   }
 
   /** Whether a hedge may be made now. */

@@ -308,6 +308,7 @@ export function createRouter(machine: {
       // What the caller, or the provider of the caller, has ended is not to be gone on with.
       if (verdict.next === "stop" || verdict.next === "larger" || options.cancellation.cancelled) {
         trail.breakOff();
+        if (verdict.class !== "caller_gone") observer.failed?.(trail);
         lines.roomMade();
         return undefined;
       }
@@ -315,7 +316,7 @@ export function createRouter(machine: {
       const landed = await travel(journey, attempt, { ...options, deadline }, "recovery");
       if (landed) return { ...landed, trail };
       trail.breakOff();
-      observer.failed?.(trail);
+      if (!options.cancellation.cancelled) observer.failed?.(trail);
       return undefined;
     };
   }

@@ -16,6 +16,8 @@ export interface AttemptFacts {
   httpStatus: number;
   upstreamRequestId: string;
   usage: TokenCounts;
+  /** What an operator might do about its end, or might want to know of it. */
+  hint: string;
 }
 
 /** Why a request waited before an attempt. */
@@ -55,7 +57,6 @@ export interface AttemptRecord extends Partial<AttemptFacts> {
   retryAfterMs?: number;
   /** Whether it failed after the request had been written: the provider may charge for it. */
   maybeBilled?: boolean;
-  hint?: string;
 }
 
 /** One candidate that was passed over. */

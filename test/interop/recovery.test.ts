@@ -267,6 +267,12 @@ describe("over REST", () => {
     expect((await readAll(response)).at(-1)).toBe("[DONE]");
     expect(providers.second.seen[0]?.json).toMatchObject({ max_tokens: 20 });
   });
+
+  test("the trail says why a stream was not gone on with", async () => {
+    const { address, trails } = await start({ kind: "cut_after", events: 5 });
+    await failureOf(openWire("REST", address).stream({ text: "x", recovery: "continue", candidateCount: 2 }));
+    expect(trails[0]?.attempts[0]?.hint).toContain("not gone on with: several answers were asked for");
+  });
 });
 
 describe("a typed stream that is to be restarted", () => {

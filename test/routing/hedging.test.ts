@@ -52,8 +52,8 @@ test("a stream whose first content is later than nearly all of its endpoint's is
   expect(value).toBe("b");
   expect(told(trail)).toEqual(["a/m superseded", "b/m ok"]);
   expect(trail.attempts[1]?.purpose).toBe("hedge");
-  expect(trail.attempts[0]).toMatchObject({ maybeBilled: true, durationMs: 150 });
-  expect(made.calledOff).toEqual([`a at ${began + 150}`]);
+  expect(trail.attempts[0]).toMatchObject({ maybeBilled: true, durationMs: 160 });
+  expect(made.calledOff).toEqual([`a at ${began + 160}`]);
   expect(made.router.state.inFlight).toBe(0);
 });
 

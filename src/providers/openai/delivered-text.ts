@@ -14,7 +14,7 @@ export class DeliveredText {
   /** How many pieces it came in: servers send about one for each token. */
   pieces = 0;
   head: ChunkHead | undefined;
-  #plain = true;
+  #obstacle: string | undefined;
 
   take(chunk: JsonObject): void {
     const choices = arrayOf(chunk["choices"]);
@@ -23,9 +23,9 @@ export class DeliveredText {
     for (const each of choices) this.#takeChoice(objectOf(each) ?? {});
   }
 
-  /** Whether text is all that has come, and the answer has not ended. */
-  get isPlain(): boolean {
-    return this.#plain && this.text !== "";
+  /** Why nobody can go on with it, for people; undefined: text is all that has come, and the answer has not ended. */
+  get obstacle(): string | undefined {
+    return this.#obstacle ?? (this.text === "" ? "no text had come" : undefined);
   }
 
   #takeChoice(choice: JsonObject): void {
@@ -35,8 +35,9 @@ export class DeliveredText {
       this.text += text;
       this.pieces += 1;
     }
-    const isMore = holdsContent(others) || choice["logprobs"] || textOf(choice["finish_reason"]);
-    if (isMore || arrayOf(content).some(isNoText) || countOf(choice["index"]) > 0) this.#plain = false;
+    if (textOf(choice["finish_reason"])) this.#obstacle ??= "the finish reason had come";
+    const isMore = holdsContent(others) || choice["logprobs"] || arrayOf(content).some(isNoText);
+    if (isMore || countOf(choice["index"]) > 0) this.#obstacle ??= "more than one plain text had come";
   }
 }
 
@@ -52,10 +53,12 @@ const shapes = [
   ...["regex", "ebnf"], // SGLang
 ];
 
-/** Whether an answer to this request is one candidate of free text, which can be gone on with anywhere. */
-export function asksForPlainText(body: JsonObject): boolean {
+/** Why nobody can go on with the answer to this request, for people; undefined: it is one candidate of free text. */
+export function obstacleIn(body: JsonObject): string | undefined {
   const { n = 1, logprobs, top_logprobs: alternatives, response_format: format } = body;
   const shape = objectOf(format)?.["type"] ?? "text";
-  const isFree = shape === "text" && shapes.every((name) => (body[name] ?? null) === null);
-  return (n === 1 || n === null) && !logprobs && !alternatives && isFree;
+  if (n !== 1 && n !== null) return "several answers were asked for";
+  if (logprobs || alternatives) return "log probabilities were asked for";
+  if (shape !== "text" || shapes.some((name) => (body[name] ?? null) !== null)) return "the answer must have a shape";
+  return undefined;
 }

@@ -92,7 +92,7 @@ export function createEventReader(
     /** Is shown every chunk. */
     seen?(chunk: JsonObject): void;
     /** How the stream goes on were it to break now. @param spent what it has cost */
-    recovery?(spent: TokenCounts): Recovery<CompletionEvent> | undefined;
+    recovery?(spent: TokenCounts): Recovery<CompletionEvent> | string | undefined;
   } = {},
 ): StreamReader<CompletionEvent> {
   const scanner = new ChunkScanner(candidateCount, promptCharacters);

@@ -74,9 +74,10 @@ function hasFinished({ choices }: JsonObject): boolean {
 }
 
 /** What both attempts cost together. */
-function withSpent(usage: JsonObject, { inputTokens, outputTokens }: TokenCounts): JsonObject {
+function withSpent(usage: JsonObject, { inputTokens, outputTokens, estimated }: TokenCounts): JsonObject {
   const own = tokenCountsOf(usage) ?? { inputTokens: 0, outputTokens: 0 };
   const input = own.inputTokens + inputTokens;
   const output = own.outputTokens + outputTokens;
-  return { ...usage, prompt_tokens: input, completion_tokens: output, total_tokens: input + output };
+  const sum = { ...usage, prompt_tokens: input, completion_tokens: output, total_tokens: input + output };
+  return estimated ? { ...sum, estimated } : sum;
 }

@@ -3,7 +3,7 @@ import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
 import { mayPrefill } from "./continuation.ts";
-import { asksForPlainText, DeliveredText } from "./delivered-text.ts";
+import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { bodyCharacters } from "./estimate.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf } from "./json.ts";
@@ -68,9 +68,14 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     return { ...chatRequest(editMembers(text, { set, remove }), "stream", true), prefilled: true };
   }
 
-  function continuation(scanner: ChunkScanner, delivered: DeliveredText | undefined): Recovery<Buffer> | undefined {
-    const { head } = delivered ?? {};
-    if (!delivered?.isPlain || !head || !asksForPlainText(json)) return undefined;
+  function continuation(
+    scanner: ChunkScanner,
+    delivered: DeliveredText | undefined,
+  ): Recovery<Buffer> | string | undefined {
+    if (!delivered) return undefined;
+    const obstacle = obstacleIn(json) ?? delivered.obstacle;
+    const { head } = delivered;
+    if (obstacle || !head) return obstacle ?? "nothing has come";
     const spent = scanner.costSoFar();
     return {
       request: (target, additions) =>

@@ -14,7 +14,7 @@ import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { completionOf } from "./completion.ts";
 import { Continuation, mayPrefill } from "./continuation.ts";
 import { ContinuedChunks } from "./continued-chunks.ts";
-import { asksForPlainText, DeliveredText } from "./delivered-text.ts";
+import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
@@ -59,12 +59,13 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     target: Target,
     delivered: DeliveredText,
     spent: TokenCounts,
-  ): Recovery<CompletionEvent> | undefined {
+  ): Recovery<CompletionEvent> | string {
     const body = promptBody(prompt, target, "stream", false);
-    if (!delivered.isPlain || !asksForPlainText(body)) return undefined;
+    const obstacle = obstacleIn(body) ?? delivered.obstacle;
+    if (obstacle) return obstacle;
     // Half a character at the end is held back: the reader does not have it.
     const text = delivered.text.replace(/[\ud800-\udbff]$/, "");
-    if (!text) return undefined;
+    if (!text) return "nothing has come";
     return {
       request: (next, additions) =>
         additions.prefill && takesPrefill(body, delivered.pieces) && mayPrefill(text)

@@ -49,6 +49,8 @@ interface Request {
   attempts: number;
   committed: number;
   failed: number;
+  /** Whether its stream broke after its first content, although its caller was there. */
+  broken: boolean;
   /** How its promise ended. */
   outcomes: ("served" | "failed")[];
   /** Whether it is done with: a stream when its owner has settled it. */
@@ -153,7 +155,7 @@ async function play(scheduler: Scheduler, given: Case): Promise<number> {
   function arrives(wish: Wish, index: number): void {
     const request: Request = {
       ...{ name: `request ${index}`, wish, caller: countingCancellation(), deadline: clock.now() + wish.deadlineMs },
-      ...{ attempts: 0, committed: 0, failed: 0, outcomes: [], over: false },
+      ...{ attempts: 0, committed: 0, failed: 0, broken: false, outcomes: [], over: false },
     };
     requests.push(request);
     const { name, caller, deadline } = request;
@@ -209,6 +211,7 @@ async function play(scheduler: Scheduler, given: Case): Promise<number> {
     happens(`the owner of ${name} settles: ${wish.settles}`, () => {
       // A caller who leaves is heard at once.
       if (!request.over) expect(caller.cancelled).toBe(false);
+      if (!request.over && !outcome.ok) request.broken = true;
       settle(outcome);
     });
   }
@@ -265,10 +268,10 @@ function wasServed({ wish, attempts }: Request, value: number, lease: Lease, { a
   expect(() => lease.settle({ ok: true })).toThrow("settled twice");
 }
 
-function hasOneEnd({ name, wish, outcomes, committed, failed }: Request): void {
+function hasOneEnd({ name, wish, outcomes, committed, failed, broken }: Request): void {
   expect(outcomes, name).toHaveLength(1);
   const served = outcomes[0] === "served";
-  expect(failed, name).toBe(served ? 0 : 1);
+  expect(failed, name).toBe(served && !broken ? 0 : 1);
   expect(committed, name).toBe(served && wish.mode === "open" ? 1 : 0);
 }
 

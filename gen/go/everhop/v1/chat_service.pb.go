@@ -23,7 +23,8 @@ const (
 )
 
 // StreamRecovery is what becomes of a stream that is cut or falls silent after its first content. Whatever is chosen: the caller is
-// never given the same text twice, text with a gap, or two answers glued together as one. At most one attempt is made to go on; it
+// never given the same text twice, text with a gap, or two answers glued together as one (as long as endpoints that are configured to
+// go on with a text do so). At most one attempt is made to go on; it
 // stands in the trail with the purpose `recovery`, and what the broken one and it consumed is counted together. A refusal, the
 // caller's leaving and its deadline are no breaks.
 type StreamRecovery int32

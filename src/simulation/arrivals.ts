@@ -21,6 +21,9 @@ export interface Wish {
   readonly leavesAt: number | undefined;
 }
 
+/** Nobody asks again sooner after an answer: else time would stand still where every answer is a refusal at once. */
+const leastPauseMs = 10;
+
 /** Lets callers ask until a time. What they ask and when depends on the seed alone, but for closed loops: they wait for answers. */
 export function startArrivals(
   clock: Clock,
@@ -48,7 +51,7 @@ export function startArrivals(
         const ask = (count: number) => {
           if (clock.now() >= untilMs) return;
           void send(wishOf(caller, dice, `${line}/${count}`)).then(() =>
-            clock.schedule(dice.gap(pattern.thinkMs), () => ask(count + 1)),
+            clock.schedule(Math.max(leastPauseMs, dice.gap(pattern.thinkMs)), () => ask(count + 1)),
           );
         };
         clock.schedule(dice.between(0, pattern.thinkMs), () => ask(1));

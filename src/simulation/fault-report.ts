@@ -12,11 +12,11 @@ export interface FaultReport {
   readonly openedAfterMs: number | undefined;
   /** Calls that it got while the phase lasted. */
   readonly attempts: number;
-  /** From its end to the next call. */
+  /** From its end to the next call; undefined: none came, or nothing had been lost. */
   readonly firstAttemptMs: number | undefined;
-  /** From its end to the next success. */
+  /** From its end to the first success of a call that came after it; undefined: none came, or nothing had been lost. */
   readonly firstSuccessMs: number | undefined;
-  /** From its end until it had nine tenths of the share again that it had before; undefined: never, or nothing to compare. */
+  /** From its end until it had nine tenths of the share again that it had before, no sooner than that success; undefined: never, or nothing to compare. */
   readonly fullShareMs: number | undefined;
 }
 
@@ -44,9 +44,14 @@ export function faultReports<E extends Endpoint>(observed: Observations<E>): Fau
         ({ endpoint: id, state, at }) =>
           id === endpoint.id && state === "open" && at >= fromMs && at < toMs && !isAnothers(phase, at, position),
       );
+      const calls = tally.attemptTimes.filter((at) => at >= fromMs && at < toMs).length;
+      const good = tally.successes.filter(({ calledAt }) => calledAt >= fromMs && calledAt < toMs).length;
+      // What was never away cannot be found again.
+      const lost = opened !== undefined || good < calls * fullShare || lostShare(around, position);
+      const attempt = lost ? tally.attemptTimes[firstIndex(tally.attemptTimes, toMs, (at) => at)] : undefined;
       // What was under way when it ended says nothing of how it is found again.
-      const attempt = firstAtLeast(tally.attemptTimes, toMs);
-      const success = firstAtLeast(tally.successTimes, toMs);
+      const since = lost ? firstIndex(tally.successes, toMs, ({ at }) => at) : tally.successes.length;
+      const success = tally.successes.slice(since).find(({ calledAt }) => calledAt >= toMs)?.at;
       return [
         {
           phase: phase.name,
@@ -54,16 +59,18 @@ export function faultReports<E extends Endpoint>(observed: Observations<E>): Fau
           fromMs,
           toMs: Math.min(toMs, scenario.durationMs),
           openedAfterMs: opened && opened.at - fromMs,
-          attempts: tally.attemptTimes.filter((at) => at >= fromMs && at < toMs).length,
+          attempts: calls,
           firstAttemptMs: attempt === undefined ? undefined : attempt - toMs,
           firstSuccessMs: success === undefined ? undefined : success - toMs,
-          fullShareMs: fullShareAfter(around, position, toMs),
+          fullShareMs: success === undefined ? undefined : fullShareAfter(around, position, success, toMs),
         },
       ];
     });
   });
 }
 
+/** So much of what it had before is as good as all. */
+const fullShare = 0.9;
 /** Shares are counted over so long at least. */
 const leastWindowMs = 2000;
 /** And over so many requests, so that luck does not decide. */
@@ -71,9 +78,17 @@ const leastRequests = 40;
 /** What had less than this can hardly be told from luck. */
 const leastShare = 0.02;
 
-/** Who answered before a phase, and what was answered after it by whom. */
+/** How many requests ended in a stretch, and whose answers they got. */
+interface Answers {
+  total: number;
+  readonly by: number[];
+}
+
+/** Who answered before a phase, in it and after it, by the times of the answers. */
 interface Around {
-  readonly before: { readonly total: number; readonly by: readonly number[] };
+  readonly before: Answers;
+  readonly during: Answers;
+  /** In their order; -1: nobody's answer. */
   readonly after: readonly { readonly at: number; readonly by: number }[];
 }
 
@@ -81,24 +96,48 @@ function answersAround<E extends Endpoint>(
   { scenario, requests, places }: Observations<E>,
   { fromMs, toMs }: Phase,
 ): Around {
-  const by = places.map(() => 0);
-  let total = 0;
+  const none = (): Answers => ({ total: 0, by: places.map(() => 0) });
+  const [before, during] = [none(), none()];
   const after: { at: number; by: number }[] = [];
-  for (const request of requests) {
-    if (request.by < 0) continue;
-    if (request.at < fromMs) {
-      by[request.by] = (by[request.by] ?? 0) + 1;
-      total += 1;
-    } else if (request.at >= toMs && request.at <= scenario.durationMs) after.push(request);
+  for (const { at: arrivedAt, by, outcome, firstContentMs, totalMs } of requests) {
+    if (outcome === "not_admitted") continue;
+    const at = arrivedAt + (firstContentMs ?? totalMs);
+    if (at >= toMs) {
+      // What failed had perhaps been asked in the phase: then that is the phase's doing.
+      if (at <= scenario.durationMs && (by >= 0 || arrivedAt >= toMs)) after.push({ at, by });
+      continue;
+    }
+    const stretch = at < fromMs ? before : during;
+    stretch.total += 1;
+    if (by >= 0) stretch.by[by] = (stretch.by[by] ?? 0) + 1;
   }
-  return { before: { total, by }, after };
+  return { before, during, after: after.sort((a, b) => a.at - b.at) };
 }
 
-function fullShareAfter({ before, after }: Around, position: number, toMs: number): number | undefined {
-  if (before.total < leastRequests) return undefined;
-  const share = (before.by[position] ?? 0) / before.total;
-  if (share < leastShare) return undefined;
-  // A stretch with so many requests holds about its share of them; one deviation below nine tenths is luck.
+/** The share that an endpoint had before; undefined: too little to go by. */
+function usualShare({ before }: Around, position: number): number | undefined {
+  const share = before.total < leastRequests ? 0 : (before.by[position] ?? 0) / before.total;
+  return share < leastShare ? undefined : share;
+}
+
+/** Whether so many of so many requests are a share that is as good as full: one deviation below nine tenths is luck. */
+function isFull(own: number, size: number, share: number): boolean {
+  const luck = Math.sqrt((share * (1 - share)) / size);
+  return own / size >= share * fullShare - luck;
+}
+
+/** Whether an endpoint had less than its share while a phase lasted. */
+function lostShare(around: Around, position: number): boolean {
+  const share = usualShare(around, position);
+  const { total, by } = around.during;
+  return share !== undefined && total > 0 && !isFull(by[position] ?? 0, total, share);
+}
+
+/** When an endpoint has its share again. @param from when it serves again. @param toMs what the time is counted from */
+function fullShareAfter(around: Around, position: number, from: number, toMs: number): number | undefined {
+  const share = usualShare(around, position);
+  if (share === undefined) return undefined;
+  const after = around.after.slice(firstIndex(around.after, from, ({ at }) => at));
   let own = 0;
   let first = 0;
   for (const [last, { at, by }] of after.entries()) {
@@ -110,20 +149,20 @@ function fullShareAfter({ before, after }: Around, position: number, toMs: numbe
     }
     const size = last - first + 1;
     if (size < leastRequests || at - startOf(first) < leastWindowMs) continue;
-    const luck = Math.sqrt((share * (1 - share)) / size);
-    if (own / size >= share * 0.9 - luck) return startOf(first) - toMs;
+    if (isFull(own, size, share)) return startOf(first) - toMs;
   }
   return undefined;
 }
 
-/** The first of ascending times from a time on. */
-function firstAtLeast(times: readonly number[], from: number): number | undefined {
+/** Where in a list in the order of time something is from a time on; its length: nowhere. */
+function firstIndex<T>(list: readonly T[], from: number, timeOf: (each: T) => number): number {
   let low = 0;
-  let high = times.length;
+  let high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((times[middle] ?? 0) < from) low = middle + 1;
+    if (timeOf(list[middle] as T) < from)
+      low = middle + 1; // between its ends
     else high = middle;
   }
-  return times[low];
+  return low;
 }

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../routing/endpoint.ts";
 import type { Observations, RequestRecord } from "./observations.ts";
 import type { Bucket, EndpointReport, Report, Timeline } from "./report-shape.ts";
-import { type Phase, select } from "./scenario.ts";
+import { type Phase, type Place, select } from "./scenario.ts";
 import { clockText, durationText } from "./time-text.ts";
 
 /** What fails so soon after a phase has ended belongs to it. */
@@ -19,55 +19,85 @@ export function findingsOf<E extends Endpoint>(report: Omit<Report, "findings">,
   ];
 }
 
-/** Failures that belong to one phase, or to none. */
+/** Failures that belong to the same phases, or to none. */
 interface Event {
-  readonly phase: Phase | undefined;
+  readonly phases: readonly Phase[];
   readonly requests: RequestRecord[];
 }
 
-function failureFindings<E extends Endpoint>({ requests, scenario }: Observations<E>): string[] {
+function failureFindings<E extends Endpoint>(observed: Observations<E>): string[] {
+  const { requests, scenario, places } = observed;
   const failed = requests.filter(
     ({ outcome }) => outcome === "failed" || outcome === "broken" || outcome === "gave_up",
   );
   const admitted = requests.filter(({ outcome }) => outcome !== "not_admitted").length;
+  if (admitted === 0) return ["Nobody asked anything."];
   if (failed.length === 0) return [`All of ${count(admitted, "request")} were served.`];
-  const events = new Map<Phase | undefined, Event>();
+  const touching = scenario.phases.map((phase) => ({
+    phase,
+    touched: phase.on && select(phase.on, places)?.endpoints,
+  }));
+  const events = new Map<string, Event>();
   for (const request of failed) {
-    const phase =
-      scenario.phases.findLast(({ on, fromMs, toMs }) => on && request.at >= fromMs && request.at < toMs) ??
-      scenario.phases.findLast(({ on, toMs }) => on && request.at >= toMs && request.at < toMs + aftermathMs);
-    const event = events.get(phase);
+    const phases = phasesOf(request, touching, places);
+    const key = phases.map((phase) => scenario.phases.indexOf(phase)).join();
+    const event = events.get(key);
     if (event) event.requests.push(request);
-    else events.set(phase, { phase, requests: [request] });
+    else events.set(key, { phases, requests: [request] });
   }
-  return [...events.values()].sort((a, b) => timesOf(a).fromMs - timesOf(b).fromMs).map(eventText);
+  return [...events.values()]
+    .sort((a, b) => timesOf(a).fromMs - timesOf(b).fromMs)
+    .map((event) => eventText(event, observed));
+}
+
+/** The phases that a failure belongs to: those of the time that touch what it met, else those that have just ended, else more traffic. */
+function phasesOf<E extends Endpoint>(
+  { at, totalMs, met }: RequestRecord,
+  phases: readonly { readonly phase: Phase; readonly touched: ReadonlyMap<string, unknown> | undefined }[],
+  places: readonly Place<E>[],
+): Phase[] {
+  const own = phases.filter(({ touched }) => met.some((position) => touched?.has(places[position]?.endpoint.id ?? "")));
+  const last = (list: typeof phases) =>
+    list.reduce((latest, { phase: { toMs } }) => Math.max(latest, toMs), Number.NEGATIVE_INFINITY);
+  const then = own.filter(({ phase: { fromMs, toMs } }) => at >= fromMs && at < toMs);
+  const meanwhile = own.filter(({ phase: { fromMs, toMs } }) => at < toMs && at + totalMs >= fromMs);
+  const ended = own.filter(({ phase: { toMs } }) => at >= toMs && at < toMs + aftermathMs);
+  const justEnded = ended.filter(({ phase: { toMs } }) => toMs === last(ended));
+  const busier = phases.filter(
+    ({ phase: { on, fromMs, toMs, traffic } }) => !on && traffic > 1 && at >= fromMs && at < toMs,
+  );
+  const found = [then, meanwhile, justEnded, busier].find((list) => list.length > 0) ?? [];
+  return found.map(({ phase }) => phase);
 }
 
 function timesOf({ requests }: Event): { fromMs: number; toMs: number } {
   return { fromMs: requests[0]?.at ?? 0, toMs: requests.at(-1)?.at ?? 0 };
 }
 
-function eventText(event: Event): string {
-  const { phase, requests } = event;
+function eventText<E extends Endpoint>(event: Event, observed: Observations<E>): string {
+  const { phases, requests } = event;
   const { fromMs, toMs } = timesOf(event);
   const all = requests.length === 1 ? "" : "all ";
-  const within = phase ? toMs - phase.fromMs : toMs - fromMs;
-  const name = phase ? ` (${phase.name})` : "";
+  const began = phases.length > 0 ? Math.max(...phases.map((phase) => phase.fromMs)) : fromMs;
+  const within = toMs - began;
+  const name = phases.length > 0 ? ` (${phases.map((phase) => phase.name).join(" and ")})` : "";
   const when =
     requests.length === 1
       ? `at ${clockText(fromMs, 1)}${name}`
-      : phase && within < 60_000
-        ? `${all}within ${durationText(Math.max(100, within))} after ${clockText(phase.fromMs)}${name}`
+      : phases.length > 0 && fromMs >= began && within < 60_000
+        ? `${all}within ${durationText(Math.max(100, within))} after ${clockText(began)}${name}`
         : `${all}between ${clockText(fromMs)} and ${clockText(toMs)}${name}`;
   const verb = requests.every(({ outcome }) => outcome === "broken") ? "broke off after the first content" : "failed";
-  return `${count(requests.length, "request")} ${verb}, ${when}: ${causeText(requests)}.`;
+  return `${count(requests.length, "request")} ${verb}, ${when}: ${causeText(requests, observed)}.`;
 }
 
-/** Why requests failed: the two commonest causes. */
-function causeText(requests: readonly RequestRecord[]): string {
-  const causes = commonest(requests.map(causeOf)).slice(0, 2);
+/** Why requests failed: the two commonest causes, and how many had others. */
+function causeText<E extends Endpoint>(requests: readonly RequestRecord[], observed: Observations<E>): string {
+  const causes = commonest(requests.map((request) => causeOf(request, observed)));
   if (causes.length === 1) return causes[0]?.[0] ?? "";
-  return causes.map(([cause, times]) => `${count(times)} because ${cause}`).join(", ");
+  const told = causes.slice(0, 2).map(([cause, times]) => `${count(times)} because ${cause}`);
+  const others = causes.slice(2).reduce((sum, [, times]) => sum + times, 0);
+  return `${told.join(", ")}${others > 0 ? `, and ${count(others, "other")}` : ""}`;
 }
 
 function commonest(values: readonly string[]): [string, number][] {
@@ -76,10 +106,25 @@ function commonest(values: readonly string[]): [string, number][] {
   return [...counts].sort((a, b) => b[1] - a[1]);
 }
 
-function causeOf({ outcome, attempts, skips, refusal }: RequestRecord): string {
+/** Whether the time that a caller had set itself was over, rather than the gateway's own. */
+function wasHurried<E extends Endpoint>(
+  { outcome, refusal, caller }: RequestRecord,
+  { scenario, maxDurationMs }: Observations<E>,
+): boolean {
+  if (outcome === "gave_up") return true;
+  const deadlineMs = scenario.callers.find(({ name }) => name === caller)?.deadlineMs;
+  return refusal?.httpStatus === 504 && deadlineMs !== undefined && deadlineMs <= maxDurationMs;
+}
+
+function causeOf<E extends Endpoint>(request: RequestRecord, observed: Observations<E>): string {
+  const { outcome, attempts, skips, refusal } = request;
   if (outcome === "broken") return "what has reached a caller cannot be taken back";
   if (outcome === "gave_up") return "the callers' patience was over first";
-  if (refusal?.httpStatus === 504) return "the callers' deadlines passed first";
+  if (refusal?.httpStatus === 504) {
+    return wasHurried(request, observed)
+      ? "the callers' deadlines passed first"
+      : `the gateway's own limit of a call, ${durationText(observed.maxDurationMs)}, passed first`;
+  }
   if (refusal?.httpStatus === 429) return "every endpoint was out of rate, quota or room (429)";
   if (refusal?.httpStatus === 400) return "the request itself was refused";
   if (attempts === 0) {
@@ -91,23 +136,34 @@ function causeOf({ outcome, attempts, skips, refusal }: RequestRecord): string {
   return "no other endpoint was left";
 }
 
-/** An endpoint that is silent is found out only by calls that wait for its limit: then nobody learns. */
-function silenceFindings<E extends Endpoint>({ requests, scenario, places, breakers }: Observations<E>): string[] {
-  const hurried = requests.filter(({ outcome, refusal }) => outcome === "gave_up" || refusal?.httpStatus === 504);
-  const silent = scenario.phases.find(
-    ({ on, fails, fromMs, toMs }) =>
-      on &&
-      fails.includes("hang") &&
-      hurried.some(({ at }) => at >= fromMs && at < toMs) &&
-      !breakers.some(({ at, state }) => state === "open" && at >= fromMs && at < toMs),
-  );
-  if (!silent?.on) return [];
-  const touched = select(silent.on, places)?.endpoints;
-  const limits = places.flatMap(({ endpoint }) => (touched?.has(endpoint.id) ? [endpoint.limits.firstContentMs] : []));
-  const limit = durationText(Math.min(...limits));
-  return [
-    `No breaker opened while "${silent.name}" lasted: no call waited as long as its limit, ${limit} for a first content. Set the providers' timeouts below the callers' patience.`,
-  ];
+/** An endpoint that is silent is found out only by calls that wait for its limit: where no caller does, nobody learns. */
+function silenceFindings<E extends Endpoint>(observed: Observations<E>): string[] {
+  const { requests, scenario, places, breakers, tallies } = observed;
+  const hurried = requests.filter((request) => wasHurried(request, observed));
+  for (const { name, on, fails, fromMs, toMs } of scenario.phases) {
+    if (!on || !fails.includes("hang")) continue;
+    const touched = select(on, places)?.endpoints;
+    const positions = places.flatMap(({ endpoint }, position) => (touched?.has(endpoint.id) ? [position] : []));
+    const caught = hurried.filter(
+      ({ at, met }) => at >= fromMs && at < toMs && met.some((position) => positions.includes(position)),
+    );
+    if (caught.length === 0) continue;
+    const streams = caught.some(({ stream }) => stream);
+    const limitMs = Math.min(
+      ...positions.map((position) => places[position]?.endpoint.limits[streams ? "firstContentMs" : "totalMs"] ?? 0),
+    );
+    // The last calls of the phase would be found out so long after it.
+    const opened = breakers.some(
+      ({ at, state, endpoint }) => state === "open" && touched?.has(endpoint) && at >= fromMs && at < toMs + limitMs,
+    );
+    const waited = positions.some((position) => tallies[position]?.timeouts.some((at) => at >= fromMs && at < toMs));
+    if (opened || waited) continue;
+    const what = streams ? "a first content" : "a whole answer";
+    return [
+      `No breaker opened for "${name}": no call waited as long as its limit, ${durationText(limitMs)} for ${what}. Set the providers' timeouts below the callers' patience.`,
+    ];
+  }
+  return [];
 }
 
 /** How much more of the answers came from worse tiers. */

@@ -32,6 +32,8 @@ export interface RequestRecord {
   readonly refusal: Refusal | undefined;
   /** Why endpoints were passed over, when it failed. */
   readonly skips: readonly SkipReason[];
+  /** Endpoints that were tried or passed over when it was not served, by position among the places. */
+  readonly met: readonly number[];
   /** Whether another endpoint went on with a stream that broke. */
   readonly recovered: boolean;
   /** Whether a second attempt beside a slow one was the quicker. */
@@ -42,8 +44,10 @@ export interface RequestRecord {
 export interface EndpointTally {
   /** When each began. */
   readonly attemptTimes: number[];
-  /** When each answer's first content, or a whole answer, was in hand. */
-  readonly successTimes: number[];
+  /** When each answer's first content, or a whole answer, was in hand, and when the call for it had begun. */
+  readonly successes: { readonly at: number; readonly calledAt: number }[];
+  /** When each call began that took as long as it may and brought nothing. */
+  readonly timeouts: number[];
   readonly outcomes: Map<"ok" | FaultClass, number>;
   hedges: number;
   recoveries: number;
@@ -80,6 +84,8 @@ export interface Observations<E extends Endpoint> {
   /** By reason, and by the position of the endpoint that was passed over. */
   readonly skips: ReadonlyMap<SkipReason, ReadonlyMap<string, number>>;
   readonly keys: readonly KeySample[];
+  /** The gateway's own limit of a call. */
+  readonly maxDurationMs: number;
   /** When the last request had ended. */
   readonly endedAt: number;
 }

@@ -99,7 +99,8 @@ export async function rehearse<E extends Endpoint>(
   company.stop();
   const { tallies, breakers, skips } = witness;
   const ended = requests.filter((record) => record !== undefined);
-  return { scenario, places, requests: ended, tallies, breakers, skips, keys, endedAt: clock.now() };
+  const { maxDurationMs } = around;
+  return { scenario, places, requests: ended, tallies, breakers, skips, keys, maxDurationMs, endedAt: clock.now() };
 }
 
 /** Where requests are played. */
@@ -142,6 +143,7 @@ async function playWish<E extends Endpoint>(theatre: Theatre<E>, wish: Wish, num
   const { attempts, skips } = result.trail;
   const outcome = request.outcomeOf(result);
   const refused = outcome === "failed" || outcome === "broken";
+  const met = refused || outcome === "gave_up" ? [...attempts, ...skips].map(({ endpoint }) => endpoint) : [];
   return {
     ...record,
     outcome,
@@ -151,6 +153,7 @@ async function playWish<E extends Endpoint>(theatre: Theatre<E>, wish: Wish, num
     totalMs,
     refusal: refused ? around.refusalOf(error) : undefined,
     skips: refused ? skips.map(({ reason }) => reason) : [],
+    met: [...new Set(met.map((endpoint) => witness.positionOf(endpoint)))],
     recovered: outcome === "served" && attempts.some(({ purpose }) => purpose === "recovery"),
     hedgeWon: attempts.some((attempt) => attempt.purpose === "hedge" && attempt.firstContentMs !== undefined),
   };
@@ -163,6 +166,7 @@ const nothing = {
   firstContentMs: undefined,
   totalMs: 0,
   skips: [],
+  met: [],
   recovered: false,
   hedgeWon: false,
 } as const;

@@ -78,8 +78,8 @@ export interface Report {
     readonly gaveUp: number;
     readonly left: number;
     readonly notAdmitted: number;
-    /** Of requests that were let in: those that were served, or that their callers left after content had come. */
-    readonly availabilityPercent: number;
+    /** Of requests that were let in: those that were served, or that their callers left after content had come; undefined: nobody was. */
+    readonly availabilityPercent: number | undefined;
     readonly attempts: number;
     readonly hopsPerRequest: number;
     readonly firstContent: Percentiles;
@@ -93,6 +93,10 @@ export interface Report {
     readonly requests: number;
     readonly whole: number;
     readonly broken: number;
+    /** That their callers left after content had come. */
+    readonly left: number;
+    /** That failed, or were given up, before any content. */
+    readonly withoutContent: number;
     readonly recovered: number;
     readonly hedges: number;
     readonly hedgesWon: number;

@@ -7,6 +7,8 @@ import { createDice, type Dice } from "./dice.ts";
 import { Failure, failure } from "./failure.ts";
 import type { Capacity, Phase, Place, ProfileEntry, Spread, Trouble } from "./scenario.ts";
 import { type Standing, standingsOf } from "./standing.ts";
+import { type Traffic, trafficOf } from "./traffic.ts";
+import { isOn } from "./turns.ts";
 
 /** One call as its provider sees it. */
 export interface IncomingCall<E extends Endpoint> {
@@ -28,7 +30,7 @@ export interface Weather<E extends Endpoint> {
   /** What a check that costs nothing meets: a small answer, or what calls meet. */
   respondToCheck(call: Pick<IncomingCall<E>, "endpoint" | "key" | "now" | "luck">): Behaviour;
   /** How much more than usual callers ask, and until when that holds. */
-  traffic(now: number): { readonly times: number; readonly until: number };
+  readonly traffic: Traffic;
 }
 
 /** A list of models comes so soon. */
@@ -48,10 +50,6 @@ export function createWeather<E extends Endpoint>(
   const placeOf = new Map(places.map((place) => [place.endpoint.id, place]));
   const standings = standingsOf(profiles, phases, places);
   const buckets = new Map<string, TokenBucket>();
-  const turns = phases
-    .filter(({ traffic }) => traffic !== 1)
-    .flatMap(turnsOf)
-    .sort((a, b) => a - b);
 
   /** Whether a wall lets the call through. */
   function admitted({ limit, scope }: NonNullable<Standing["rateLimit"]>, call: IncomingCall<E>): boolean {
@@ -105,10 +103,7 @@ export function createWeather<E extends Endpoint>(
       const behaviour = known ? respond({ ...call, inFlight: 0, promptTokens: 0, answerTokens: 0 }) : well;
       return behaviour.kind === "serves" ? well : behaviour;
     },
-    traffic(now) {
-      const times = phases.reduce((product, phase) => (isOn(phase, now) ? product * phase.traffic : product), 1);
-      return { times, until: turns.find((turn) => turn > now) ?? Number.POSITIVE_INFINITY };
-    },
+    traffic: trafficOf(phases),
   };
 }
 
@@ -143,20 +138,6 @@ function conditionsOf<E extends Endpoint>(standing: Standing, { key, now }: Inco
 /** A number of tokens, one at least. */
 export function tokensOf(dice: Dice, { median, p99 }: Spread): number {
   return Math.min(mostTokens, Math.max(1, Math.round(dice.latency(median, p99))));
-}
-
-/** Whether what a phase says holds at a time. */
-export function isOn({ fromMs, toMs, flapping }: Phase, now: number): boolean {
-  if (now < fromMs || now >= toMs) return false;
-  return !flapping || (now - fromMs) % (flapping.downMs + flapping.upMs) < flapping.downMs;
-}
-
-/** When a phase begins to hold and when it ceases to. */
-function turnsOf({ fromMs, toMs, flapping }: Phase): number[] {
-  if (!flapping) return [fromMs, toMs];
-  const turns = [toMs];
-  for (let at = fromMs; at < toMs; at += flapping.downMs + flapping.upMs) turns.push(at, at + flapping.downMs);
-  return turns;
 }
 
 /** How much of a cold start is left, 1 to 0. */

@@ -1,5 +1,6 @@
 import type { Endpoint, SkipReason } from "../routing/endpoint.ts";
 import type { RouteObserver } from "../routing/observer.ts";
+import type { AttemptRecord, Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { BreakerEvent, EndpointTally } from "./observations.ts";
 import type { RequestUnderWay } from "./request-under-way.ts";
@@ -38,6 +39,13 @@ export function createWitness<E extends Endpoint>(places: readonly Place<E>[], c
     const position = positionOf(endpoint);
     inFlight[position] = (inFlight[position] ?? 0) + by;
   };
+  /** When attempts under way began. */
+  const begun = new Map<string, number>();
+  const nameOf = ({ traceId }: Trail, { index }: AttemptRecord) => `${traceId}/${index}`;
+  const succeeded = (trail: Trail, attempt: AttemptRecord) => {
+    const at = clock.now();
+    tallyOf(attempt.endpoint).successes.push({ at, calledAt: begun.get(nameOf(trail, attempt)) ?? at });
+  };
   return {
     underWay,
     tallies,
@@ -46,24 +54,33 @@ export function createWitness<E extends Endpoint>(places: readonly Place<E>[], c
     positionOf,
     inFlight: (endpoint) => inFlight[positionOf(endpoint)] ?? 0,
     observer: {
-      attemptStarted(_, { endpoint, purpose }) {
+      attemptStarted(trail, attempt) {
+        const { endpoint, purpose } = attempt;
         const tally = tallyOf(endpoint);
         count(endpoint, 1);
+        begun.set(nameOf(trail, attempt), clock.now());
         tally.attemptTimes.push(clock.now());
         if (purpose === "hedge") tally.hedges += 1;
         if (purpose === "recovery") tally.recoveries += 1;
       },
-      committed({ traceId }, { endpoint, index }) {
-        tallyOf(endpoint).successTimes.push(clock.now());
-        underWay.get(traceId)?.committed(index);
+      committed(trail, attempt) {
+        succeeded(trail, attempt);
+        underWay.get(trail.traceId)?.committed(attempt.index);
       },
-      attemptEnded({ traceId }, attempt) {
+      attemptEnded(trail, attempt) {
         const { endpoint, outcome = "internal", firstContentMs } = attempt;
         const tally = tallyOf(endpoint);
         count(endpoint, -1);
         tally.outcomes.set(outcome, (tally.outcomes.get(outcome) ?? 0) + 1);
-        if (outcome === "ok" && firstContentMs === undefined) tally.successTimes.push(clock.now());
-        const cost = underWay.get(traceId)?.costOf(attempt);
+        if (outcome === "ok" && firstContentMs === undefined) succeeded(trail, attempt);
+        const calledAt = begun.get(nameOf(trail, attempt)) ?? clock.now();
+        const limits = places[positionOf(endpoint)]?.endpoint.limits;
+        const failed = outcome === "transient_fault" && firstContentMs === undefined;
+        if (failed && limits && clock.now() - calledAt >= Math.min(limits.firstContentMs, limits.totalMs)) {
+          tally.timeouts.push(calledAt);
+        }
+        begun.delete(nameOf(trail, attempt));
+        const cost = underWay.get(trail.traceId)?.costOf(attempt);
         tally.costUsd += cost?.sure ?? 0;
         tally.possiblyBilledUsd += cost?.possible ?? 0;
       },
@@ -80,7 +97,8 @@ export function createWitness<E extends Endpoint>(places: readonly Place<E>[], c
 function newTally(): EndpointTally {
   return {
     attemptTimes: [],
-    successTimes: [],
+    successes: [],
+    timeouts: [],
     outcomes: new Map(),
     hedges: 0,
     recoveries: 0,

@@ -89,6 +89,24 @@ describe.skipIf(!hasBrowser)("the page of a rehearsal, in a browser,", () => {
     },
   );
 
+  test("shows differences on a phone, and cards that fill their rows at any width", async () => {
+    const tab = await browser.newPage({ viewport: { width: 390, height: 900 } });
+    await tab.goto(addresses.two);
+    expect(
+      await tab.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.compared .scroll'))",
+      ),
+    ).toBeLessThanOrEqual(0);
+    await tab.goto(addresses.one);
+    for (const width of [390, 700, 850, 900, 1000, 1200]) {
+      await tab.setViewportSize({ width, height: 900 });
+      const right = (which: string) => `document.querySelector('${which}').getBoundingClientRect().right`;
+      const gap = await tab.evaluate(`${right(".cards")} - ${right(".cards > div:last-child")}`);
+      expect(gap, `${width} px`).toBeLessThanOrEqual(2);
+    }
+    await tab.close();
+  });
+
   test("tells the figures under the pointer", async () => {
     const tab = await browser.newPage({ viewport: { width: 1200, height: 900 } });
     await tab.goto(addresses.one);

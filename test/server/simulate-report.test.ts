@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { differenceText } from "../../src/server/simulate/difference.ts";
 import { layersOf } from "../../src/server/simulate/layers.ts";
 import { embedded, html } from "../../src/server/simulate/markup.ts";
 import { phaseLines } from "../../src/server/simulate/phase-lines.ts";
 import { availabilityLine, sparkline } from "../../src/server/simulate/sparkline.ts";
 import { textTable, wrapped } from "../../src/server/simulate/text-table.ts";
-import { moneyText, percentText, plainText, shortened } from "../../src/server/simulate/words.ts";
+import { moneyText, percentText, plainText, shortened, timeText } from "../../src/server/simulate/words.ts";
 import type { EndpointReport } from "../../src/simulation/report-shape.ts";
 
 describe("sparklines", () => {
@@ -76,7 +77,26 @@ describe("words", () => {
   });
 });
 
+describe("differences", () => {
+  const shown = (name: string, first: number, second: number, text: (value: number | undefined) => string) =>
+    differenceText({ name, label: "", first, second, difference: second - first, better: undefined, text });
+
+  test("are told to their own precision, however alike the two figures look", () => {
+    expect(shown("total_p99_ms", 10_600, 11_400, timeText)).toBe("+800 ms");
+    expect(shown("total_p99_ms", 11_400, 10_600, timeText)).toBe("−800 ms");
+    expect(shown("total_p99_ms", 11_400, 11_400.2, timeText)).toBe("=");
+    expect(shown("availability_percent", 50.01, 50.04, percentText)).toBe("+0.030 points");
+    expect(shown("availability_percent", 50, 50.0001, percentText)).toBe("=");
+    expect(shown("cost_usd", 1, 1, moneyText)).toBe("=");
+  });
+});
+
 describe("markup", () => {
+  test("holds nothing that turns text around or that a page cannot show", () => {
+    expect(html`<b>${"a\u202eb\u2066c\u0007"}</b>`.text).toBe("<b>a?b?c?</b>");
+    expect(embedded({ name: "a\u202e" }).text).toBe(`{"name":"a?"}`);
+  });
+
   test("escapes what is put in, but for markup, and knows lists and nothing", () => {
     const name = `<b title="x">'&`;
     expect(html`<i title="${name}">${[html`<b>${name}</b>`, undefined, false, 3]}</i>`.text).toBe(

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -51,6 +52,20 @@ config:
 ${config("own").replace(/^/gm, "  ")}`,
 );
 const others = file("others.yaml", config("theirs"));
+/** Its providers have lists: they forward nothing else. */
+const listed = file(
+  "listed.yaml",
+  config("theirs")
+    .replace(/ }$/gm, ", models: [m] }")
+    .replace(/^models.*$/m, (line) => line.replace(", models: [m] }", ""))
+    .replace(/^auth.*$/m, ""),
+);
+
+/** Takes longer than anybody waits. */
+const endless = file(
+  "endless.yaml",
+  `duration: 24h\ncallers: [{ name: web, per_second: 50 }]\nconfig:\n${config("own").replace(/^/gm, "  ")}`,
+);
 
 /** What the tests read of the document. */
 interface Document {
@@ -255,7 +270,7 @@ describe("everhop simulate", () => {
     const wrong = file("wrong-model.yaml", "duration: 1m\nmodel: spare:m\ncallers: [{ name: other, per_second: 5 }]\n");
     const { code, stderr } = await simulate(wrong, "--config", others);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/callers\[0\] \(other\).*no model "spare:m".*there are think/s);
+    expect(stderr).toMatch(/^ {2}model +expected one of: think \(all that caller other may ask for\), got "spare:m"$/m);
   });
 
   test("runs the health checks of the configuration", async () => {
@@ -324,6 +339,31 @@ phases: [{ on: [first, { tier: 7 }], fails: hang }]
     );
   });
 
+  test("is told of the model, of all selectors and of what else does not fit at once", async () => {
+    const told = await refused(
+      `duration: 1m
+model: nope
+phases: [{ on: { tier: 7 }, fails: hang }, { from: 2m, on: { provider: theirs }, fails: hang }]
+callers: [{ name: web, per_second: 5 }, { name: jobs, per_second: 1, model: neither }]
+`,
+      "--config",
+      listed,
+    );
+    expect(told).toMatch(/^ {2}model +expected one of: think, theirs:m, spare:m, got "nope"$/m);
+    expect(told).toMatch(/^ {2}callers\[1\]\.model +expected one of: think, .*, got "neither"$/m);
+    expect(told).toMatch(/^ {2}phases\[0\]\.on +expected one of: tiers 1, 2;.*, got tier: 7$/m);
+    expect(told).toMatch(/^ {2}phases\[1\]\.from +expected a time before the end/m);
+    expect(told.match(/^ {2}\S/gm)).toHaveLength(4);
+  });
+
+  test("is a scenario without a duration, and a phase or a burst that would do nothing", async () => {
+    const told = await refused("phases: [{ from: 1m, on: first }]\n");
+    expect(told).toMatch(/duration +expected seconds, or a text such as 250ms, 30s or 10m.*, got nothing/);
+    expect(told).toMatch(/phases\[0\] +expected something that is different/);
+    const late = await refused("duration: 1m\ncallers: [{ name: web, bursts: [{ at: 2m, requests: 5 }] }]\n");
+    expect(late).toMatch(/callers\[0\]\.bursts\[0\]\.at +expected a time before the end, got 120s/);
+  });
+
   test("is a phase after the end, two callers of one name, and more requests than anybody would wait for", async () => {
     const told = await refused(`duration: 1h
 phases: [{ from: 2h, traffic: 2 }]
@@ -331,7 +371,7 @@ callers: [{ name: web, per_second: 50000 }, { name: web, per_second: 1 }]
 `);
     expect(told).toMatch(/phases\[0\]\.from\s+expected a time before the end/);
     expect(told).toMatch(/callers\[1\]\.name\s+expected a name of its own/);
-    expect(told).toMatch(/callers\s+expected at most 5,000,000 requests in all, got about 360,0/);
+    expect(told).toMatch(/callers\s+expected at most 5,000,000 requests in all, got about 180,0/);
   });
 
   test("is a file that is not there, a page that cannot be written, a seed that is none", async () => {
@@ -348,6 +388,46 @@ callers: [{ name: web, per_second: 50000 }, { name: web, per_second: 1 }]
       expect(stdout).toBe("");
     }
     expect(existsSync(join(folder, "no"))).toBe(false);
+  });
+});
+
+describe("what is written", () => {
+  test("is a page as a whole or not at all", async () => {
+    const home = mkdtempSync(join(tmpdir(), "everhop-test-"));
+    const path = join(home, "page.html");
+    const child = execFile(process.execPath, [join(root, "bin", "everhop.js"), "simulate", endless, "--html", path]);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    child.kill("SIGINT");
+    await once(child, "exit");
+    expect(readdirSync(home)).toEqual([]);
+    writeFileSync(path, "before");
+    expect((await simulate(small, "--html", path)).code).toBe(0);
+    expect(readFileSync(path, "utf8")).toContain("</html>");
+    expect(readdirSync(home)).toEqual(["page.html"]);
+    expect((await simulate(small, "--html", "/dev/null")).code).toBe(0);
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
+  });
+
+  test.skipIf(!existsSync("/dev/full"))("is missed in one line when there is no room for it", async () => {
+    for (const flag of ["--json", "--seed=1"]) {
+      const command = `"${process.execPath}" "${join(root, "bin", "everhop.js")}" simulate "${small}" ${flag} > /dev/full`;
+      const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
+        execFile("sh", ["-c", command], (error, _, errors) => resolve({ code: error?.code, stderr: errors }));
+      });
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/rehearsed in.*\nthe report cannot be written \(ENOSPC\)\n$/);
+    }
+  });
+
+  test("says which model is only forwarded", async () => {
+    const stranger = file("stranger.yaml", "duration: 10s\nmodel: strange\n");
+    const forwarding = file("forwarding.yaml", "providers: [{ name: open, base_url: 'http://127.0.0.1:1/v1' }]\n");
+    const { code, stderr, stdout } = await simulate(stranger, "--json", "--config", forwarding);
+    expect(code).toBe(0);
+    expect(stderr).toContain('no model "strange" is configured: rehearsing what open forwards\n');
+    expect((JSON.parse(stdout) as { notes: readonly string[] }).notes).toEqual([
+      'no model "strange" is configured: rehearsing what open forwards',
+    ]);
   });
 });
 

@@ -28,6 +28,12 @@ describe("a long run of the swarm", () => {
     expect(log(again?.output)).toEqual(log(once?.output));
   });
 
+  test("tells how it is called", async () => {
+    const { code, output } = await run("--help");
+    expect(code).toBe(0);
+    expect(output).toMatch(/^Usage: npm run sim/);
+  });
+
   test("refuses flags that it does not know, in words", async () => {
     const { code, errors } = await run("--seed", "7");
     expect(code).toBe(2);

@@ -1,6 +1,7 @@
 import { execFileSync, fork } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { describeWorld, type JudgeOptions, judge, smallestForm } from "../../src/simulation/swarm/swarm.ts";
-import { type Arguments, readArguments, usage } from "./arguments.ts";
+import { type Arguments, jobsOf, readArguments, usage } from "./arguments.ts";
 
 /** What one process tells of its seeds. */
 interface Progress {
@@ -19,27 +20,29 @@ const twiceEvery = 25;
 
 const [first, ...rest] = process.argv.slice(2);
 const isWorker = first === "--worker";
-const given = readArguments(isWorker ? rest.slice(1) : process.argv.slice(2));
+const given = readArguments(isWorker ? rest.slice(2) : process.argv.slice(2));
 if (typeof given === "string") {
   console.error(`${given}\n${usage}`);
   process.exit(2);
+} else if (given.help) {
+  console.info(usage);
 } else if (isWorker) {
   const send = (progress: Progress) => void process.send?.(progress);
-  await work(given, Number(rest[0]), send);
+  await work(given, { share: Number(rest[0]), of: Number(rest[1]) }, send);
   process.disconnect();
 } else {
   process.exitCode = (await lead(given)) ? 0 : 1;
 }
 
-/** Runs every so many-th seed. */
+/** Runs every so many-th seed: one share of so many. */
 async function work(
-  { seeds, from, minutes, requests, jobs, log }: Arguments,
-  share: number,
+  { seeds, from, minutes, requests, log }: Arguments,
+  { share, of }: { readonly share: number; readonly of: number },
   tell: (progress: Progress) => void,
 ): Promise<void> {
   const startedAt = performance.now();
   let failing = 0;
-  for (let seed = from + share; seed < from + seeds; seed += jobs) {
+  for (let seed = from + share; seed < from + seeds; seed += of) {
     if (performance.now() - startedAt > minutes * 60_000) return;
     const began = performance.now();
     const options: JudgeOptions = { requests, keepLog: log, twice: seed % twiceEvery === 0 };
@@ -104,13 +107,19 @@ async function lead(options: Arguments): Promise<boolean> {
     else if (seeds % 500 === 0) process.stderr.write(`${line()}\n`);
   };
   let crashed = false;
-  if (options.jobs === 1) await work(options, 0, hear);
+  const jobs = jobsOf(options, availableParallelism());
+  if (jobs === 1) await work(options, { share: 0, of: 1 }, hear);
   else {
     const workers = Array.from(
-      { length: options.jobs },
+      { length: jobs },
       (_, share) =>
         new Promise<void>((resolve) => {
-          const worker = fork(import.meta.filename, ["--worker", String(share), ...process.argv.slice(2)]);
+          const worker = fork(import.meta.filename, [
+            "--worker",
+            String(share),
+            String(jobs),
+            ...process.argv.slice(2),
+          ]);
           worker.on("message", (progress) => hear(progress as Progress)); // workers send nothing else
           worker.on("exit", (code) => {
             crashed ||= code !== 0;

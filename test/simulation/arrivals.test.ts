@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { startArrivals, type Wish } from "../../src/simulation/arrivals.ts";
 import type { CallerProfile } from "../../src/simulation/scenario.ts";
+import { expectedRequests } from "../../src/simulation/traffic.ts";
 import { createVirtualClock } from "../../src/simulation/virtual-clock.ts";
-import { caller } from "../support/rehearsal.ts";
+import { caller, phase } from "../support/rehearsal.ts";
 
 /** Lets callers come, each answered after so long. */
 async function come(
@@ -126,4 +127,38 @@ describe("callers in a closed loop", () => {
     const { times } = await come([caller({ pattern })], { untilMs: 600_000, answerMs: 17_000 });
     expect(Math.abs(times.length / 600 - 1)).toBeLessThan(0.1);
   });
+});
+
+describe("the estimate of requests", () => {
+  const hour = 3_600_000;
+  const day = { profiles: [], phases: [], durationMs: 24 * hour };
+
+  test("counts traffic as long as it lasts, phases that overlap times each other", () => {
+    const callers = [caller({ pattern: { kind: "open", perSecond: 2, bursts: [] } })];
+    const busy = phase({ traffic: 10, fromMs: hour, toMs: 2 * hour });
+    expect(expectedRequests({ ...day, callers })).toBeCloseTo(2 * 86_400);
+    expect(expectedRequests({ ...day, callers, phases: [busy] })).toBeCloseTo(2 * 3600 * (23 + 10));
+    const flapping = { ...busy, flapping: { downMs: 1000, upMs: 3000 } };
+    expect(expectedRequests({ ...day, callers, phases: [flapping] })).toBeCloseTo(2 * 3600 * (23.75 + 2.5));
+  });
+
+  test("lets users wait for a typical answer of the quickest provider", () => {
+    const callers = [
+      caller({ pattern: { kind: "closed", users: 100, thinkMs: 0 }, answerTokens: { median: 80, p99: 80 } }),
+    ];
+    const slow = { on: [{ position: "all" as const }], firstContentMs: { median: 9000, p99: 9000 } };
+    expect(expectedRequests({ ...day, callers })).toBeCloseTo((100 * 86_400) / 1.4);
+    expect(expectedRequests({ ...day, callers, profiles: [slow] })).toBeCloseTo((100 * 86_400) / 10);
+    expect(expectedRequests({ ...day, callers, profiles: [{ ...slow, on: [{ tier: 1 }] }] })).toBeCloseTo(
+      (100 * 86_400) / 1.4,
+    );
+  });
+});
+
+test("users who do not think do not stop the time where they are refused at once", async () => {
+  const { times } = await come([caller({ pattern: { kind: "closed", users: 1, thinkMs: 0 } })], {
+    untilMs: 1000,
+    answerMs: 0,
+  });
+  expect(times.length).toBeLessThanOrEqual(100);
 });

@@ -2,12 +2,13 @@ import { describe, expect, test } from "vitest";
 import type { EndpointTally, Observations, RequestRecord } from "../../src/simulation/observations.ts";
 import { reportOf, timelineOf } from "../../src/simulation/report.ts";
 import { clockText, durationText } from "../../src/simulation/time-text.ts";
-import { phase, places, scenario } from "../support/rehearsal.ts";
+import { caller, phase, places, rehearsed, scenario } from "../support/rehearsal.ts";
 import { endpoint } from "../support/routing.ts";
 
 const tally = (changes: Partial<EndpointTally> = {}): EndpointTally => ({
   attemptTimes: [],
-  successTimes: [],
+  successes: [],
+  timeouts: [],
   outcomes: new Map(),
   hedges: 0,
   recoveries: 0,
@@ -27,6 +28,7 @@ const request = (at: number, changes: Partial<RequestRecord> = {}): RequestRecor
   totalMs: 500,
   refusal: undefined,
   skips: [],
+  met: [],
   recovered: false,
   hedgeWon: false,
   ...changes,
@@ -43,6 +45,7 @@ function observed(changes: Partial<Shown> = {}): Shown {
     breakers: [],
     skips: new Map(),
     keys: [],
+    maxDurationMs: 600_000,
     endedAt: 60_000,
     ...changes,
   };
@@ -50,7 +53,7 @@ function observed(changes: Partial<Shown> = {}): Shown {
 
 const refused = { httpStatus: 502, code: "all_providers_failed" };
 const failed = (at: number, changes: Partial<RequestRecord> = {}) =>
-  request(at, { outcome: "failed", by: -1, firstContentMs: undefined, refusal: refused, ...changes });
+  request(at, { outcome: "failed", by: -1, firstContentMs: undefined, refusal: refused, met: [0, 1], ...changes });
 
 describe("the headline", () => {
   test("counts who was served, who left satisfied, and not those at limits of their own", () => {
@@ -79,7 +82,11 @@ describe("the headline", () => {
   });
 
   test("of a rehearsal to which nobody came holds nothing that is not a number", () => {
-    expect(reportOf(observed()).headline).toMatchObject({ requests: 0, availabilityPercent: 100, hopsPerRequest: 0 });
+    expect(reportOf(observed()).headline).toMatchObject({
+      requests: 0,
+      availabilityPercent: undefined,
+      hopsPerRequest: 0,
+    });
   });
 });
 
@@ -109,7 +116,18 @@ describe("what was lost and found", () => {
       observed({
         scenario: scenario({ phases: [outage] }),
         requests,
-        tallies: [tally({ attemptTimes: [9000, 11_000, 19_000, 26_000], successTimes: [9500, 27_000] }), tally()],
+        // A call from before the end whose answer comes after it tells nothing of finding it again.
+        tallies: [
+          tally({
+            attemptTimes: [9000, 11_000, 19_000, 26_000],
+            successes: [
+              [9000, 9500],
+              [19_000, 22_000],
+              [26_000, 27_000],
+            ].map(([calledAt = 0, at = 0]) => ({ calledAt, at })),
+          }),
+          tally(),
+        ],
         breakers: [
           { at: 12_000, endpoint: "a/m", state: "open" },
           { at: 17_000, endpoint: "a/m", state: "half_open" },
@@ -130,6 +148,40 @@ describe("what was lost and found", () => {
     expect(Math.abs((faults[0]?.fullShareMs ?? 0) - 11_000)).toBeLessThanOrEqual(500);
     // A probe that fails opens nothing anew.
     expect(endpoints[0]?.breaker).toEqual({ opened: 1, openMs: 18_000, atEnd: "closed" });
+  });
+
+  test("says nothing of an endpoint that lost nothing", () => {
+    const times = Array.from({ length: 600 }, (_, index) => index * 100);
+    const { faults } = reportOf(
+      observed({
+        scenario: scenario({ phases: [{ ...outage, share: 0.01 }] }),
+        requests: times.map((at) => request(at)),
+        tallies: [
+          tally({ attemptTimes: times, successes: times.map((at) => ({ at: at + 100, calledAt: at })) }),
+          tally(),
+        ],
+      }),
+    );
+    expect(faults[0]).toMatchObject({ attempts: 100 });
+    expect(faults[0]?.firstAttemptMs).toBeUndefined();
+    expect(faults[0]?.firstSuccessMs).toBeUndefined();
+    expect(faults[0]?.fullShareMs).toBeUndefined();
+  });
+
+  test.each([1, 2, 3, 4])("is asked, then serves, then has its share, in this order: seed %d", async (seed) => {
+    const { report } = await rehearsed(
+      [endpoint("a"), endpoint("b", { tier: 2, use: { maxConcurrent: 4 } })],
+      {
+        durationMs: 360_000,
+        phases: [phase({ on: [{ position: "first" }], fails: ["server_error"], fromMs: 120_000, toMs: 300_000 })],
+        callers: [caller({ pattern: { kind: "open", perSecond: 20, bursts: [] }, streaming: 0.8 })],
+      },
+      { seed },
+    );
+    const [{ firstAttemptMs = -1, firstSuccessMs = -1, fullShareMs = -1 } = {}] = report.faults;
+    expect(firstAttemptMs).toBeGreaterThanOrEqual(0);
+    expect(firstSuccessMs).toBeGreaterThan(firstAttemptMs);
+    expect(fullShareMs).toBeGreaterThanOrEqual(firstSuccessMs);
   });
 
   test("says nothing of what never came back", () => {
@@ -204,9 +256,59 @@ describe("findings", () => {
       phases: [{ ...minutes.phases[0], ...phase({ name: "silence", on: [{}], fails: ["hang"], toMs: 60_000 }) }],
     };
     const { findings } = reportOf(
-      observed({ scenario: silent, requests: [request(1, { outcome: "gave_up", by: -1 })] }),
+      observed({ scenario: silent, requests: [request(1, { outcome: "gave_up", by: -1, met: [0] })] }),
     );
     expect(findings.join(" ")).toContain("its limit, 10 s for a first content. Set the providers' timeouts below");
+  });
+
+  test("say nothing of the callers' patience where a call did time out, a breaker opened after the end, or nobody has any", () => {
+    const silent = scenario({ phases: [phase({ name: "silence", on: [{}], fails: ["hang"], toMs: 50_000 })] });
+    const gone = request(1, { outcome: "gave_up", by: -1, met: [0] });
+    const advice = (changes: Partial<Shown>) =>
+      reportOf(observed({ scenario: silent, requests: [gone], ...changes })).findings.join(" ");
+    expect(advice({})).toContain("patience.");
+    expect(advice({ breakers: [{ at: 55_000, endpoint: "a/m", state: "open" }] })).not.toContain("No breaker");
+    expect(advice({ tallies: [tally({ timeouts: [1000] }), tally()] })).not.toContain("No breaker");
+    const late = failed(1, { refusal: { httpStatus: 504, code: "deadline_exceeded" }, totalMs: 600_000 });
+    expect(advice({ requests: [late] })).not.toContain("No breaker");
+  });
+
+  test("tell the callers' deadlines from the gateway's own limit", () => {
+    const late = failed(1, { refusal: { httpStatus: 504, code: "deadline_exceeded" }, totalMs: 600_000 });
+    expect(reportOf(observed({ requests: [late] })).findings[0]).toContain(
+      "the gateway's own limit of a call, 10 min, passed first",
+    );
+    const hurried = scenario({ callers: [caller({ deadlineMs: 3000 })] });
+    expect(reportOf(observed({ scenario: hurried, requests: [late] })).findings[0]).toContain(
+      "the callers' deadlines passed first",
+    );
+  });
+
+  test("name the causes so that the parts add up", () => {
+    const limited = { httpStatus: 429, code: "rate_limit_exceeded" };
+    const requests = [
+      ...[1, 2, 3].map((at) => failed(at)),
+      ...[4, 5].map((at) => failed(at, { refusal: limited })),
+      failed(6, { skips: ["attempt_cap"] }),
+      failed(7, { skips: ["breaker_open"] }),
+    ];
+    expect(reportOf(observed({ requests })).findings[0]).toMatch(/: 3 because .*, 2 because .*, and 2 others\.$/);
+  });
+
+  test("credit a phase only with what it touches, and name those that overlap together", () => {
+    const on = (name: string, provider: string, fromMs: number, toMs: number) =>
+      phase({ name, on: [{ provider }], fails: ["server_error"], fromMs, toMs });
+    const phases = [on("first", "a", 0, 30_000), on("second", "b", 10_000, 20_000)];
+    const told = (requests: RequestRecord[]) =>
+      reportOf(observed({ scenario: scenario({ phases }), requests })).findings[0] ?? "";
+    expect(told([failed(15_000, { met: [0] })])).toContain("(first):");
+    expect(told([failed(15_000, { met: [0, 1] })])).toContain("(first and second):");
+    expect(told([failed(25_000, { met: [1] })])).toContain("(second):");
+    expect(told([failed(25_000, { met: [] })])).not.toContain("(");
+  });
+
+  test("say that nobody asked", () => {
+    expect(reportOf(observed()).findings).toEqual(["Nobody asked anything."]);
   });
 });
 

@@ -1,4 +1,3 @@
-import { closeSync, openSync, writeFileSync } from "node:fs";
 import { styleText } from "node:util";
 import { systemClock } from "../../runtime/clock.ts";
 import { type Progress, rehearse } from "../../simulation/rehearsal.ts";
@@ -9,10 +8,11 @@ import { loadConfig } from "../load-config.ts";
 import { comparedJson, comparedReport } from "../simulate/compared-report.ts";
 import { htmlReport } from "../simulate/html-report.ts";
 import { rehearsalJson } from "../simulate/json-report.ts";
+import { pageFile } from "../simulate/page-file.ts";
 import { readScenario, type ScenarioFile } from "../simulate/scenario-file.ts";
-import { stageOf } from "../simulate/stage.ts";
+import { type Stage, stageOf } from "../simulate/stage.ts";
 import { type Paint, type Rehearsed, terminalReport } from "../simulate/terminal-report.ts";
-import { countText } from "../simulate/words.ts";
+import { countText, plainText } from "../simulate/words.ts";
 
 /** Flags of `simulate`. */
 export interface SimulateFlags {
@@ -29,50 +29,70 @@ export interface SimulateFlags {
  */
 export async function simulate(path: string, flags: SimulateFlags): Promise<void> {
   const file = readScenario(path, process.env);
-  const configurations = [configurationOf(file, flags.config)];
-  if (flags.compare !== undefined) configurations.push(configurationAt(flags.compare));
   // All that can be wrong is told before anything is played.
-  const stages = configurations.map(({ config, source }) => ({
-    source,
-    stage: stageOf(config, file.scenario, `${path} with ${source}`),
-  }));
-  if (flags.html !== undefined) checkWritable(flags.html);
+  const stages = stagesOf(path, file, flags);
+  const page = flags.html === undefined ? undefined : pageFile(flags.html);
   const seed = flags.seed ?? file.seed;
   const rehearsed: Rehearsed[] = [];
-  for (const { source, stage } of stages) {
-    const watch = progressLine(stages.length > 1 ? `${source}: ` : "");
-    const observed = await rehearse(file.scenario, stage, { seed, onProgress: watch.tell });
+  for (const { source, around, notes } of stages) {
+    const label = stages.length > 1 ? `${source}: ` : "";
+    for (const note of notes) process.stderr.write(`${label}${plainText(note)}\n`);
+    const watch = progressLine(label);
+    const observed = await rehearse(file.scenario, around, { seed, onProgress: watch.tell });
     watch.end();
     rehearsed.push({
       scenario: file.scenario.name,
       configuration: source,
-      models: [...new Set(file.scenario.callers.map((caller) => stage.pool(caller).model))],
+      models: [...new Set(file.scenario.callers.map((caller) => around.pool(caller).model))],
       seed,
+      notes,
       report: reportOf(observed),
       timeline: (most) => timelineOf(observed, most),
     });
   }
   const [first, second] = rehearsed;
   if (!first) return;
-  if (flags.html !== undefined) writeFileSync(flags.html, htmlReport(first, second));
-  if (flags.json) {
-    const document = second ? comparedJson(first, second) : rehearsalJson(first);
-    process.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
-  } else {
-    process.stdout.write(`${second ? comparedReport(first, second, paint) : terminalReport(first, paint)}\n`);
+  const document = () => (second ? comparedJson(first, second) : rehearsalJson(first));
+  const text = () => (second ? comparedReport(first, second, paint) : terminalReport(first, paint));
+  try {
+    page?.write(htmlReport(first, second));
+    await print(flags.json ? JSON.stringify(document(), undefined, 2) : text());
+  } catch (error) {
+    const { code } = error as { code?: string }; // what Node throws has one
+    if (code === undefined) throw error;
+    process.stderr.write(`the report cannot be written (${code})\n`);
+    process.exit(1);
   }
 }
 
-/** Whether the page can be written is known before anything is played. */
-function checkWritable(path: string): void {
+/** The configurations as stages for the scenario. @throws ConfigError with all that does not fit */
+function stagesOf(path: string, file: ScenarioFile, flags: SimulateFlags): (Stage & { readonly source: string })[] {
+  const configurations = configurationsOf(path, file, flags);
+  const stages = configurations.map(({ config, source }) => ({ source, ...stageOf(config, file) }));
+  const misfits = stages.flatMap(({ problems, source }) =>
+    problems.map((problem) => (stages.length > 1 ? { ...problem, path: `${source}: ${problem.path}` } : problem)),
+  );
+  const problems = [...file.problems, ...misfits];
+  if (problems.length === 0) return stages;
+  const sources = misfits.length > 0 ? ` with ${stages.map(({ source }) => source).join(" and ")}` : "";
+  throw new ConfigError(`${path}${sources}`, problems);
+}
+
+function configurationsOf(path: string, file: ScenarioFile, { config, compare }: SimulateFlags): Configuration[] {
   try {
-    closeSync(openSync(path, "a"));
+    return [configurationOf(file, config), ...(compare === undefined ? [] : [configurationAt(compare)])];
   } catch (error) {
-    const { code = "unknown error" } = error as { code?: string }; // what Node throws has one
-    throw new ConfigError("simulate", [
-      { path: "--html", value: JSON.stringify(path), expected: `expected a file that can be written (${code})` },
-    ]);
+    if (!(error instanceof ConfigError) || file.problems.length === 0) throw error;
+    throw new ConfigError(path, [...file.problems, ...error.problems]);
   }
+}
+
+/** Writes to stdout, and waits until it is written. @throws what the system says where it cannot be */
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.once("error", reject);
+    process.stdout.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 interface Configuration {

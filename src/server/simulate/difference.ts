@@ -50,20 +50,27 @@ export function differencesOf(first: Report, second: Report): Difference[] {
     const a = read(first);
     const b = read(second);
     const difference = a === undefined || b === undefined ? undefined : b - a;
-    // What is told alike is alike.
-    const better =
-      difference === undefined || wanted === 0 || text(a) === text(b) ? undefined : difference * wanted > 0;
+    const alike = difference === undefined || isNothing(sizeText(name, difference, text));
+    const better = alike || wanted === 0 ? undefined : difference * wanted > 0;
     return { name, label, first: a, second: b, difference, better, text };
   });
 }
 
-/** A difference with its sign; of percentages in points. */
-export function differenceText({ name, first, second, difference, text }: Difference): string {
+/** A difference with its sign; of percentages in points. What is so small that it would be told as nothing is none. */
+export function differenceText({ name, difference, text }: Difference): string {
   if (difference === undefined) return nothing;
-  if (text(first) === text(second)) return "=";
+  const words = sizeText(name, difference, text);
+  return isNothing(words) ? "=" : `${difference < 0 ? "−" : "+"}${words}`;
+}
+
+function sizeText(name: string, difference: number, text: Difference["text"]): string {
   const size = Math.abs(difference);
-  const words = name.endsWith("_percent") ? `${size.toFixed(size < 1 ? 3 : 1)} points` : text(size);
-  return `${difference < 0 ? "−" : "+"}${words}`;
+  return name.endsWith("_percent") ? `${size.toFixed(size < 1 ? 3 : 1)} points` : text(size);
+}
+
+/** Whether a figure has no digit but zeros. */
+function isNothing(words: string): boolean {
+  return !/[1-9]/.test(words);
 }
 
 function counted(value: number | undefined): string {

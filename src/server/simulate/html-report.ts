@@ -31,7 +31,7 @@ export function htmlReport(first: Rehearsed, second?: Rehearsed): string {
 <h1>${scenario}</h1>
 <p class="meta">${all.map(({ configuration }, index) => html`<span>${second ? tag(index) : "configuration:"} ${configuration}</span>`)}<span>model: ${models.join(", ")}</span><span>seed ${seed}</span><span>${durationText(report.durationMs)} of virtual time</span></p>
 </header>
-${second ? html`<h2>Side by side</h2>${differenceTable(differencesOf(first.report, second.report))}` : cards(report)}
+${second ? html`<h2>Side by side</h2><div class="compared">${differenceTable(differencesOf(first.report, second.report))}</div>` : cards(report)}
 ${all.map((each, index) => html`${second && html`<h3 class="whose">${tag(index)} ${each.configuration}</h3>`}<ul class="findings ${index === 1 && "b"}">${each.report.findings.map((finding) => html`<li>${finding}</li>`)}</ul>`)}
 ${phaseList(report.phases)}
 <section>${charts.map((chart, index) => chartFigure(chart, frame, index))}</section>
@@ -57,13 +57,14 @@ function tag(index: number): Markup {
 }
 
 function cards({ headline, streams }: Report): Markup {
-  const { availabilityPercent: availability, firstContent, total, costUsd } = headline;
+  const { availabilityPercent, firstContent, total, costUsd } = headline;
+  const availability = availabilityPercent ?? 100;
   const unserved = headline.failed + headline.broken + headline.gaveUp;
   const mood = availability >= 99.9 ? "good" : availability >= 99 ? "fair" : "bad";
   const card = (title: string, value: string, note: string, colour = "") =>
     html`<div><dt>${title}</dt><dd class="${colour}">${value}<small>${note}</small></dd></div>`;
   return html`<dl class="cards">
-${card("Availability", percentText(availability), unserved === 0 ? "nobody went unserved" : `${countText(unserved)} not served`, mood)}
+${card("Availability", percentText(availabilityPercent), availabilityPercent === undefined ? "nobody asked" : unserved === 0 ? "nobody went unserved" : `${countText(unserved)} not served`, mood)}
 ${card("Requests", countText(headline.requests), streams.requests > 0 ? `${countText(streams.requests)} of them streams` : "none of them streams")}
 ${card("Hops a request", headline.hopsPerRequest.toFixed(3), `${countText(headline.attempts)} attempts`)}
 ${card("First content", timeText(firstContent.p50Ms), `p99 ${timeText(firstContent.p99Ms)}`)}

@@ -4,8 +4,15 @@ import type { Rehearsed } from "./terminal-report.ts";
 const version = 1;
 
 /** One rehearsal as a document for programs: stable names, units in the names, absent where nothing was measured. */
-export function rehearsalJson({ scenario, configuration, models, seed, report }: Rehearsed): Record<string, unknown> {
-  const document = { version, scenario, configuration, models, seed, ...report };
+export function rehearsalJson({
+  scenario,
+  configuration,
+  models,
+  seed,
+  notes,
+  report,
+}: Rehearsed): Record<string, unknown> {
+  const document = { version, scenario, configuration, models, seed, notes, ...report };
   return snakeCase(document) as Record<string, unknown>; // an object stays one
 }
 

@@ -1,3 +1,5 @@
+import { plainText } from "./words.ts";
+
 /** A piece of HTML that is safe as it stands. */
 export class Markup {
   readonly text: string;
@@ -22,7 +24,7 @@ function rendered(part: Part): string {
   return escaped(String(part));
 }
 
-/** Text as it may stand in an element or in a quoted attribute. */
+/** Text as it may stand in an element or in a quoted attribute, without what would turn the text around it about. */
 export function escaped(text: string): string {
   const entities: Readonly<Record<string, string>> = {
     "&": "&amp;",
@@ -31,10 +33,12 @@ export function escaped(text: string): string {
     '"': "&quot;",
     "'": "&#39;",
   };
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+  return plainText(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 /** Data as it may stand in a script element: nothing in it ends the element. */
 export function embedded(data: unknown): Markup {
-  return new Markup(JSON.stringify(data).replace(/</g, "\\u003c"));
+  return new Markup(
+    JSON.stringify(data, (_, value) => (typeof value === "string" ? plainText(value) : value)).replace(/</g, "\\u003c"),
+  );
 }

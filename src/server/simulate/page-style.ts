@@ -26,7 +26,7 @@ h1 { font-size: 27px; line-height: 1.2; font-weight: 650; letter-spacing: -.015e
 h2 { font-size: 17px; font-weight: 620; margin: 44px 0 14px; letter-spacing: -.005em; }
 h3 { font-size: 14px; font-weight: 600; }
 .meta { display: flex; flex-wrap: wrap; gap: 2px 20px; margin-top: 8px; color: var(--soft); font-size: 13.5px; overflow-wrap: anywhere; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 1px; margin-top: 26px; background: var(--faint); border: 1px solid var(--faint); border-radius: 10px; overflow: hidden; }
+.cards { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 1px; margin-top: 26px; background: var(--faint); border: 1px solid var(--faint); border-radius: 10px; overflow: hidden; }
 .cards > div { background: var(--card); padding: 15px 18px 16px; }
 .cards dt { color: var(--soft); font-size: 12.5px; }
 .cards dd { font-size: 23px; line-height: 1.35; font-weight: 600; letter-spacing: -.015em; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -86,6 +86,7 @@ td .key { display: inline-block; margin-right: 8px; }
 #tip span { color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 #tip output { margin-left: auto; padding-left: 14px; font-variant-numeric: tabular-nums; white-space: nowrap; }
 footer { margin-top: 44px; color: var(--soft); font-size: 13px; max-width: 78ch; }
+@media (max-width: 1000px) { .cards { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
 @media (max-width: 600px) {
   main { padding: 26px 16px 48px; }
   h1 { font-size: 23px; }
@@ -97,6 +98,7 @@ footer { margin-top: 44px; color: var(--soft); font-size: 13px; max-width: 78ch;
   .time span:nth-child(even) { display: none; }
   .scale span { right: 8px; }
   th, td { padding: 8px 9px; }
+  .compared th, .compared td { padding: 8px 6px; white-space: normal; font-size: 12.5px; }
   .plot { height: 140px; }
   .plot.low { height: 90px; }
 }

@@ -9,10 +9,12 @@ import type {
   Selector,
   Spread,
 } from "../../simulation/scenario.ts";
+import { expectedRequests } from "../../simulation/traffic.ts";
 import {
   amount,
   type Config,
   ConfigError,
+  type ConfigProblem,
   checkConfig,
   duration,
   positiveDuration,
@@ -144,6 +146,11 @@ const phase = z
     ({ on, fails, slower, capacity: limited, rate_limit: wall, cold_start: cold }) =>
       on !== undefined || (fails.length === 0 && slower === 1 && !limited && !wall && !cold),
     { path: ["on"], message: "expected whom it concerns: all, first, last, or { tier: 1 } and the like" },
+  )
+  .refine(
+    ({ fails, slower, capacity: limited, rate_limit: wall, cold_start: cold, traffic }) =>
+      fails.length > 0 || slower !== 1 || limited || wall || cold || traffic !== 1,
+    "expected something that is different: fails, slower, capacity, rate_limit, cold_start or traffic",
   );
 
 const burst = z
@@ -179,7 +186,7 @@ const caller = z
 const fileSchema = z.strictObject({
   name: text.optional(),
   model: z.string().default(""),
-  duration: positiveDuration,
+  duration: z.preprocess((value) => value ?? "", positiveDuration),
   seed: wholeNumber(0, 4_294_967_295).default(1),
   providers: z.array(profile).max(1000, "expected at most 1000").default([]),
   phases: z.array(phase).max(1000, "expected at most 1000").default([]),
@@ -195,6 +202,10 @@ const fileSchema = z.strictObject({
 export interface ScenarioFile {
   readonly scenario: Scenario;
   readonly seed: number;
+  /** What callers ask who do not say; empty: the configuration's default. */
+  readonly model: string;
+  /** What is wrong with it, though it can be read. */
+  readonly problems: readonly ConfigProblem[];
   /** The configuration that it brings along. */
   readonly config: Config | undefined;
 }
@@ -202,7 +213,7 @@ export interface ScenarioFile {
 /** More than these would take a long time, and be meant for something else. */
 const mostRequests = 5_000_000;
 
-/** Reads a scenario. @throws ConfigError with everything that is wrong with it */
+/** Reads a scenario. @throws ConfigError when it cannot be read, with everything that is wrong with its shape */
 export function readScenario(path: string, env: Environment): ScenarioFile {
   const input = readYamlFile(path, env);
   const result = fileSchema.safeParse(input);
@@ -215,7 +226,11 @@ export function readScenario(path: string, env: Environment): ScenarioFile {
   const { name = basename(path).replace(/\.ya?ml$/, ""), duration: durationMs, seed, model } = result.data;
   const phases = result.data.phases.map((each, index) => phaseOf(each, index, durationMs));
   const callers = result.data.callers.map((each) => callerOf(each, model));
-  const problems = [...lateProblems(phases, durationMs), ...crowdProblems(callers, phases, durationMs)];
+  const { providers: profiles } = result.data;
+  const problems = [
+    ...lateProblems(phases, callers, durationMs),
+    ...crowdProblems({ callers, phases, profiles, durationMs }),
+  ];
   const names = callers.map((each) => each.name);
   for (const [index, each] of names.entries()) {
     if (names.indexOf(each) < index) {
@@ -226,14 +241,12 @@ export function readScenario(path: string, env: Environment): ScenarioFile {
       });
     }
   }
-  if (problems.length > 0) throw new ConfigError(path, problems);
   const config = result.data.config && checkConfig(result.data.config, `${path}: config`);
   if (config?.providers.length === 0) {
-    throw new ConfigError(path, [
-      { path: "config.providers", value: "none", expected: "expected at least one provider" },
-    ]);
+    problems.push({ path: "config.providers", value: "none", expected: "expected at least one provider" });
+    throw new ConfigError(path, problems);
   }
-  return { scenario: { name, durationMs, profiles: result.data.providers, phases, callers }, seed, config };
+  return { scenario: { name, durationMs, profiles, phases, callers }, seed, model, problems, config };
 }
 
 function phaseOf(each: z.output<typeof phase>, index: number, durationMs: number): Phase {
@@ -276,21 +289,22 @@ function callerOf(each: z.output<typeof caller>, model: string): CallerProfile {
   };
 }
 
-function lateProblems(phases: readonly Phase[], durationMs: number) {
-  return phases.flatMap(({ fromMs }, index) =>
-    fromMs < durationMs
-      ? []
-      : [{ path: `phases[${index}].from`, value: `${fromMs / 1000}s`, expected: "expected a time before the end" }],
-  );
+function lateProblems(phases: readonly Phase[], callers: readonly CallerProfile[], durationMs: number) {
+  const begins = [
+    ...phases.map(({ fromMs }, index) => ({ path: `phases[${index}].from`, at: fromMs })),
+    ...callers.flatMap(({ pattern }, index) =>
+      pattern.kind === "closed"
+        ? []
+        : pattern.bursts.map(({ atMs }, burst) => ({ path: `callers[${index}].bursts[${burst}].at`, at: atMs })),
+    ),
+  ];
+  return begins
+    .filter(({ at }) => at >= durationMs)
+    .map(({ path, at }) => ({ path, value: `${at / 1000}s`, expected: "expected a time before the end" }));
 }
 
-function crowdProblems(callers: readonly CallerProfile[], phases: readonly Phase[], durationMs: number) {
-  const busiest = Math.max(1, ...phases.map(({ traffic }) => traffic));
-  const requests = callers.reduce((sum, { pattern }) => {
-    if (pattern.kind === "closed") return sum + (pattern.users * durationMs) / Math.max(100, pattern.thinkMs);
-    const inBursts = pattern.bursts.reduce((all, each) => all + each.requests, 0);
-    return sum + inBursts + (pattern.perSecond * busiest * durationMs) / 1000;
-  }, 0);
+function crowdProblems(scenario: Omit<Scenario, "name">) {
+  const requests = expectedRequests(scenario);
   if (requests <= mostRequests) return [];
   const expected = `expected at most ${mostRequests.toLocaleString("en-US")} requests in all`;
   return [{ path: "callers", value: `about ${Math.round(requests).toLocaleString("en-US")}`, expected }];

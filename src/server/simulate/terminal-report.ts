@@ -13,6 +13,8 @@ export interface Rehearsed {
   readonly configuration: string;
   readonly models: readonly string[];
   readonly seed: number;
+  /** What a person should know of how the two fit together. */
+  readonly notes: readonly string[];
   readonly report: Report;
   /** The timeline in at most so many parts. */
   timeline(most: number): Timeline;
@@ -62,7 +64,8 @@ function heading({ scenario, configuration, models, seed, report }: Rehearsed, p
 
 function headlines({ headline }: Report, paint: Paint): string[] {
   const { availabilityPercent, requests, hopsPerRequest, firstContent, total, costUsd } = headline;
-  const colour = availabilityPercent >= 99.9 ? "green" : availabilityPercent >= 99 ? "yellow" : "red";
+  const availability = availabilityPercent ?? 100;
+  const colour = availability >= 99.9 ? "green" : availability >= 99 ? "yellow" : "red";
   const unserved = headline.failed + headline.broken + headline.gaveUp;
   const rows: [string, string, string, string][] = [
     [
@@ -97,7 +100,7 @@ export function timelineLines(rehearsed: Rehearsed, paint: Paint): string[] {
   const { report } = rehearsed;
   const { bucketMs, buckets } = rehearsed.timeline(timelineColumns);
   const row = (label: string, line: string, note: string) =>
-    `${shortened(label, labelWidth - 2).padEnd(labelWidth)}${line.padEnd(timelineColumns)} ${note}`.trimEnd();
+    `${shortLabel(label).padEnd(labelWidth)}${line.padEnd(timelineColumns)} ${note}`.trimEnd();
   const most = (values: readonly (number | undefined)[]) => Math.max(0, ...values.map((value) => value ?? 0));
   const availability = buckets.map(({ availabilityPercent }) => availabilityPercent);
   const worst = Math.min(100, ...availability.map((value) => value ?? 100));
@@ -128,6 +131,12 @@ export function timelineLines(rehearsed: Rehearsed, paint: Paint): string[] {
     ),
     paint("dim", " ".repeat(labelWidth) + axis(report.durationMs, buckets.length)),
   ];
+}
+
+/** A label that fits; of a tier its number stays, and how many it has gives way. */
+function shortLabel(label: string): string {
+  const room = labelWidth - 2;
+  return shortened(label.length > room ? label.replace(/^( tier \d+) \(\d+\)$/, "$1") : label, room);
 }
 
 function axis(durationMs: number, columns: number): string {
@@ -244,9 +253,11 @@ function skipLines({ skips }: Report, paint: Paint): string[] {
 
 function streamLines({ streams }: Report, paint: Paint): string[] {
   if (streams.requests === 0) return [];
-  const { requests, whole, broken, recovered, hedges, hedgesWon } = streams;
+  const { requests, whole, broken, left, withoutContent, recovered, hedges, hedgesWon } = streams;
   const words = [
     `${countText(requests)}, ${countText(whole)} whole`,
+    left > 0 && `${countText(left)} left by their callers`,
+    withoutContent > 0 && `${countText(withoutContent)} without content`,
     `${countText(broken)} broke off`,
     recovered > 0 && `${countText(recovered)} went on elsewhere`,
     hedges > 0 && `${countText(hedges)} hedged, ${countText(hedgesWon)} of them in time`,

@@ -418,6 +418,7 @@ function phraseOf(kind: Fault["kind"]): string {
   if (kind === "timed_out") return "the provider fell silent";
   if (kind === "connection_lost") return "the provider closed the connection before its answer was whole";
   if (kind === "truncated") return "the provider's answer ended before it was whole";
+  if (kind === "diverged") return "no other provider went on with the same text";
   if (kind === "malformed") return "the provider sent something that cannot be read";
   return "the provider failed";
 }

@@ -6,7 +6,7 @@ import type { Lease } from "../routing/lease.ts";
 import { type Opened, RouteError } from "../routing/router.ts";
 import { minAttemptMs } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
-import { type CancellationSource, linkedCancellation } from "../runtime/cancellation.ts";
+import { type Cancellation, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type CallAdditions, createAdditions } from "./additions.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
@@ -66,7 +66,9 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     const opener: Opener<Item> = (approach) => (lease) =>
       firstContent(machine, lane, approach, { lease, additions, seesTrail });
     // Whoever gives a stream up while it is about to go on elsewhere must end that, too.
-    const { source: cancellation, unlink } = linkedCancellation(entered.options.cancellation);
+    const presence = entered.options.cancellation;
+    const leaving = mode === "fail" ? undefined : linkedCancellation(presence);
+    const cancellation = leaving?.source ?? presence;
     const attempt = opener({
       request: (target, asked) => lane.request(target, "stream", asked),
       reader: (target) => lane.reader(target, mode),
@@ -74,8 +76,9 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     const opened = await machine.router.open(pool, attempt, { ...entered.options, cancellation });
     return committed({
       ...{ machine, opened, opener, cancellation, callerDeadline: entered.callerDeadline },
+      leave: leaving && ((reason) => leaving.source.cancel(reason)),
       release() {
-        unlink();
+        leaving?.unlink();
         entered.release();
       },
     });
@@ -206,13 +209,16 @@ function committed<Item>({
   opener,
   cancellation,
   callerDeadline,
+  leave,
   release,
 }: {
   readonly machine: Machine;
   readonly opened: Opened<Opening<Item>, Target>;
   readonly opener: Opener<Item>;
-  readonly cancellation: CancellationSource;
+  readonly cancellation: Cancellation;
   readonly callerDeadline: number;
+  /** Ends whatever the stream is doing; undefined for one that does not go on elsewhere: it is just settled. */
+  readonly leave: ((reason: unknown) => void) | undefined;
   readonly release: () => void;
 }): OpenStream<Item> {
   const { trail } = opened;
@@ -288,8 +294,7 @@ function committed<Item>({
       }
     },
     close(reason) {
-      if (settled) return;
-      cancellation.cancel(reason());
+      if (!settled) (leave ?? settle)(reason());
     },
   };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Endpoint } from "../../src/routing/endpoint.ts";
 import type { Lease } from "../../src/routing/lease.ts";
 import { Superseded } from "../../src/routing/lease.ts";
 import { bench, endpoint, failures, pass, sharingPool, told } from "../support/routing.ts";
@@ -108,11 +109,22 @@ test("is off by default, never made for a unary call, and never without enough a
 });
 
 test("a provider that asks to be left alone is not answered with a second call", async () => {
-  const made = hedged();
-  await made.warm(60);
-  made.answersIn(({ endpoint: { provider } }) => (provider === "a" ? failures.overloaded() : 5000));
-  const { trail } = await made.open();
-  expect(trail.attempts.map(({ purpose }) => purpose)).toEqual(trail.attempts.map(() => undefined));
+  const [a, b, c] = [endpoint("a", { tier: 1 }), endpoint("b", { tier: 2 }), endpoint("c", { tier: 3 })];
+  const purposes = async (failure: () => Error) => {
+    const made = hedged();
+    const open = async (...of: Endpoint[]) => {
+      const result = await pass(made.clock, made.router.open(sharingPool(of), made.attempt, made.options()));
+      result.lease.settle({ ok: true });
+      return result.trail.attempts.map(({ purpose }) => purpose);
+    };
+    for (let turn = 0; turn < 60; turn++) await open(b);
+    made.answersIn(({ endpoint: { provider } }) => (provider === "a" ? failure() : provider === "b" ? 5000 : 50));
+    return open(a, b, c);
+  };
+  // After any other failure the slow second one is hedged.
+  expect(await purposes(failures.refusedConnection)).toEqual([undefined, undefined, "hedge"]);
+  expect(await purposes(failures.rateLimited)).toEqual([undefined, undefined]);
+  expect(await purposes(() => failures.overloaded(2000))).toEqual([undefined, undefined]);
 });
 
 test("after a hedge that was met by a limit there are none for ten seconds", async () => {

@@ -2,14 +2,13 @@ import type { Additions, Lane, LaneRequest, Recovery, StreamRead } from "../lane
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
-import { mayPrefill } from "./continuation.ts";
 import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { bodyCharacters } from "./estimate.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf } from "./json.ts";
 import { editMembers, memberText } from "./json-members.ts";
 import { continuedNativeReader } from "./native-continuation.ts";
-import { prefill, remainingTokens, takesPrefill } from "./prefill.ts";
+import { type Prefill, prefillFor } from "./prefill.ts";
 import { asksForUsage } from "./stream-options.ts";
 
 /** An OpenAI chat request as it came. */
@@ -55,15 +54,13 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   }
 
   /** The same request, and the text to go on with. */
-  function prefilledRequest(target: Target, additions: Additions, delivered: DeliveredText): LaneRequest {
-    if (target.prefill === "none") return request(target, "stream", additions);
-    const { message, members } = prefill(target.prefill, delivered.text);
+  function prefilledRequest(target: Target, additions: Additions, { message, members }: Prefill): LaneRequest {
     const messages = memberText(text, "messages") ?? "[]"; // checked: a list of at least one
     const set = {
       model: JSON.stringify(target.upstreamModel),
       ...addition("stream", additions),
       messages: `${messages.slice(0, messages.lastIndexOf("]"))},${JSON.stringify(message)}]`,
-      ...jsonTexts({ ...members, ...remainingTokens(json, delivered.pieces) }),
+      ...jsonTexts(members),
     };
     return { ...chatRequest(editMembers(text, { set, remove }), "stream", true), prefilled: true };
   }
@@ -78,10 +75,10 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     if (obstacle || !head) return obstacle ?? "nothing has come";
     const spent = scanner.costSoFar();
     return {
-      request: (target, additions) =>
-        additions.prefill && takesPrefill(json, delivered.pieces) && mayPrefill(delivered.text)
-          ? prefilledRequest(target, additions, delivered)
-          : request(target, "stream", additions),
+      request(target, additions) {
+        const prefill = additions.prefill ? prefillFor(target.prefill, json, delivered) : undefined;
+        return prefill ? prefilledRequest(target, additions, prefill) : request(target, "stream", additions);
+      },
       reader: ({ provider }, { prefilled = false }, attemptIndex) =>
         continuedNativeReader({
           scanner: new ChunkScanner(candidateCount, characters),

@@ -12,14 +12,14 @@ import type { Additions, Lane, LaneRequest, Recovery } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { completionOf } from "./completion.ts";
-import { Continuation, mayPrefill } from "./continuation.ts";
+import { Continuation } from "./continuation.ts";
 import { ContinuedChunks } from "./continued-chunks.ts";
 import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf } from "./json.ts";
-import { prefill, remainingTokens, takesPrefill } from "./prefill.ts";
+import { prefillFor } from "./prefill.ts";
 import { ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
 
@@ -35,12 +35,16 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   }
 
   /** The same request, and the text to go on with. */
-  function prefilledRequest(target: Target, { usage }: Additions, text: string, pieces: number): LaneRequest {
-    if (target.prefill === "none") return request(target, "stream", { usage });
+  function prefilledRequest(
+    target: Target,
+    { usage }: Additions,
+    begun: Pick<DeliveredText, "text" | "pieces">,
+  ): LaneRequest | undefined {
     const body = promptBody(prompt, target, "stream", usage);
-    const { message, members } = prefill(target.prefill, text);
-    const messages = [...arrayOf(body["messages"]), message];
-    const whole = { ...body, messages, ...members, ...remainingTokens(body, pieces) };
+    const prefill = prefillFor(target.prefill, body, begun);
+    if (!prefill) return undefined;
+    const messages = [...arrayOf(body["messages"]), prefill.message];
+    const whole = { ...body, messages, ...prefill.members };
     return { ...chatRequest(JSON.stringify(whole), "stream", true), prefilled: true };
   }
 
@@ -60,17 +64,15 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     delivered: DeliveredText,
     spent: TokenCounts,
   ): Recovery<CompletionEvent> | string {
-    const body = promptBody(prompt, target, "stream", false);
-    const obstacle = obstacleIn(body) ?? delivered.obstacle;
+    const obstacle = obstacleIn(promptBody(prompt, target, "stream", false)) ?? delivered.obstacle;
     if (obstacle) return obstacle;
     // Half a character at the end is held back: the reader does not have it.
     const text = delivered.text.replace(/[\ud800-\udbff]$/, "");
     if (!text) return "nothing has come";
     return {
       request: (next, additions) =>
-        additions.prefill && takesPrefill(body, delivered.pieces) && mayPrefill(text)
-          ? prefilledRequest(next, additions, text, delivered.pieces)
-          : request(next, "stream", additions),
+        (additions.prefill ? prefilledRequest(next, additions, { text, pieces: delivered.pieces }) : undefined) ??
+        request(next, "stream", additions),
       reader(next, { prefilled = false }, attemptIndex = 0) {
         const value = create(CompletionResumedSchema, { provider: next.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "resumed", value } });

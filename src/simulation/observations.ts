@@ -89,3 +89,17 @@ export interface Observations<E extends Endpoint> {
   /** When the last request had ended. */
   readonly endedAt: number;
 }
+
+/** Nothing has been seen of an endpoint yet. */
+export function newTally(): EndpointTally {
+  return {
+    attemptTimes: [],
+    successes: [],
+    timeouts: [],
+    outcomes: new Map(),
+    hedges: 0,
+    recoveries: 0,
+    costUsd: 0,
+    possiblyBilledUsd: 0,
+  };
+}

@@ -2,7 +2,7 @@ import type { Endpoint, SkipReason } from "../routing/endpoint.ts";
 import type { RouteObserver } from "../routing/observer.ts";
 import type { AttemptRecord, Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { BreakerEvent, EndpointTally } from "./observations.ts";
+import { type BreakerEvent, type EndpointTally, newTally } from "./observations.ts";
 import type { RequestUnderWay } from "./request-under-way.ts";
 import type { Place } from "./scenario.ts";
 
@@ -91,18 +91,5 @@ export function createWitness<E extends Endpoint>(places: readonly Place<E>[], c
       },
       breakerChanged: (endpoint, state) => breakers.push({ at: clock.now(), endpoint, state }),
     },
-  };
-}
-
-function newTally(): EndpointTally {
-  return {
-    attemptTimes: [],
-    successes: [],
-    timeouts: [],
-    outcomes: new Map(),
-    hedges: 0,
-    recoveries: 0,
-    costUsd: 0,
-    possiblyBilledUsd: 0,
   };
 }

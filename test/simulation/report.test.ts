@@ -1,21 +1,16 @@
 import { describe, expect, test } from "vitest";
-import type { EndpointTally, Observations, RequestRecord } from "../../src/simulation/observations.ts";
+import {
+  type EndpointTally,
+  newTally,
+  type Observations,
+  type RequestRecord,
+} from "../../src/simulation/observations.ts";
 import { reportOf, timelineOf } from "../../src/simulation/report.ts";
 import { clockText, durationText } from "../../src/simulation/time-text.ts";
 import { caller, phase, places, rehearsed, scenario } from "../support/rehearsal.ts";
 import { endpoint } from "../support/routing.ts";
 
-const tally = (changes: Partial<EndpointTally> = {}): EndpointTally => ({
-  attemptTimes: [],
-  successes: [],
-  timeouts: [],
-  outcomes: new Map(),
-  hedges: 0,
-  recoveries: 0,
-  costUsd: 0,
-  possiblyBilledUsd: 0,
-  ...changes,
-});
+const tally = (changes: Partial<EndpointTally> = {}): EndpointTally => ({ ...newTally(), ...changes });
 
 const request = (at: number, changes: Partial<RequestRecord> = {}): RequestRecord => ({
   at,

@@ -19,10 +19,10 @@ const rooms: readonly { name: string; packages: readonly string[]; never?: reado
   { name: "server", packages: ["*"] },
 ];
 
-/** Of the generated code: chat is the door to the domain, api has the services and the well-known error details. */
+/** Of the generated code: chat is the door to the domain; api has the services, who may call them, and the well-known protocols. */
 const generated: Readonly<Record<string, RegExp>> = {
   chat: /^gen\/ts\/everhop\/v1\/(?!.*_service_pb)/,
-  api: /^gen\/ts\/(everhop\/v1\/\w+_service_pb|google\/rpc\/)/,
+  api: /^gen\/ts\/(everhop\/v1\/(\w+_service|access)_pb|google\/rpc\/|grpc\/)/,
   console: /^gen\/ts\//,
 };
 

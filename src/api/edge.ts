@@ -1,16 +1,24 @@
+import { FaultError } from "../chat/fault.ts";
+import type { ByteBudget } from "../gateway/byte-budget.ts";
 import type { Machine } from "../gateway/call.ts";
-import type { Caller, Callers } from "../gateway/caller.ts";
+import { anyone, type Caller, type Callers } from "../gateway/caller.ts";
+import type { FailedLogins } from "../gateway/failed-logins.ts";
 import type { KeyStats } from "../gateway/key-stats.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
 import { type Rng, randomHex } from "../runtime/rng.ts";
 
-/** How far the process is on its way out: draining still serves, closing refuses whatever is new. */
+/** How far the process is on its way out: draining still serves, closing serves what is on its way. */
 export type Stage = "serving" | "draining" | "closing";
 
 /** What the wires need of the house behind them. */
 export interface Edge {
   readonly machine: Machine;
   readonly callers: Callers;
+  readonly failedLogins: FailedLogins;
+  readonly bytes: ByteBudget;
+  readonly limits: EdgeLimits;
+  /** Origins whose pages may call, exactly as browsers name them; `*` is all. */
+  readonly corsOrigins: readonly string[];
   readonly rng: Rng;
   /** The product's version. */
   readonly version: string;
@@ -19,10 +27,35 @@ export interface Edge {
   /** Called off when the process stops and its grace is over. */
   readonly shutdown: Cancellation;
   stage(): Stage;
+  /** Calls `listener` whenever the stage changes. @returns how to stop listening */
+  onStage(listener: () => void): () => void;
+  /** Why the process should be sent nothing now; undefined: it may be. */
+  unready(): string | undefined;
   keyStats(): KeyStats;
   /** Told of every failure that is a bug of ours. */
   reportBug(error: unknown, requestId: string): void;
 }
+
+/** What a request may take of the wires. */
+export interface EdgeLimits {
+  /** A request's body, in bytes, unpacked. */
+  readonly bodyBytes: number;
+  /** A client that takes nothing for so long is cut off, ms. */
+  readonly stalledMs: number;
+  /** Silence after which a stream of events says that it is still there, ms. */
+  readonly heartbeatMs: number;
+}
+
+/** The other end of a request's connection. */
+export interface Peer {
+  /** Whose request it is, as far as trusted proxies tell. */
+  readonly address: string;
+  /** A caller has shown its key: its connection may do more. */
+  welcome(): void;
+}
+
+/** Who may call: whoever comes, a caller, an operator. */
+export type Access = "public" | "caller" | "admin";
 
 /** What every request has, whatever its wire. */
 export interface RequestIdentity {
@@ -31,8 +64,21 @@ export interface RequestIdentity {
   readonly traceId: string;
 }
 
+/** Who makes a request. */
+export interface Visitor extends RequestIdentity {
+  readonly caller: Caller | undefined;
+  /** Whether the caller has shown its key; else it is whoever comes. */
+  readonly isKnown: boolean;
+  readonly isAdmin: boolean;
+  /** Whether it has shown a key that is nobody's. */
+  readonly isImpostor: boolean;
+}
+
+/** One header of a request. */
+export type HeaderOf = (name: string) => string | undefined | null;
+
 /** Reads or makes a request's ids. Ids of the caller's own are kept when they are fit for a log. */
-export function identityOf(header: (name: string) => string | undefined | null, rng: Rng): RequestIdentity {
+export function identityOf(header: HeaderOf, rng: Rng): RequestIdentity {
   const given = header("x-request-id");
   const parent = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/.exec(header("traceparent") ?? "")?.[1];
   return {
@@ -42,14 +88,33 @@ export function identityOf(header: (name: string) => string | undefined | null, 
 }
 
 /**
- * The caller behind a request: by `Authorization: Bearer` or `X-API-Key`. Two that disagree are none.
- * @returns undefined when the caller may not come in
+ * Who is behind a request: a caller by `Authorization: Bearer` or `X-API-Key`, an operator by `Authorization: Bearer` or
+ * `X-Admin-Key`. Two keys that disagree are none, and what is no bearer agrees with nothing.
  */
-export function callerOf(header: (name: string) => string | undefined | null, callers: Callers): Caller | undefined {
-  const bearer = /^bearer\s+(\S+)\s*$/i.exec(header("authorization") ?? "")?.[1];
+export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
+  const authorization = header("authorization");
   const apiKey = header("x-api-key") || undefined;
-  if (bearer !== undefined && apiKey !== undefined && bearer !== apiKey) return undefined;
-  return callers.identify(bearer ?? apiKey);
+  const adminKey = header("x-admin-key") || undefined;
+  const bearer = authorization ? (/^bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? null) : undefined;
+  const disagree = apiKey !== undefined && bearer !== undefined && bearer !== apiKey;
+  const known = disagree ? undefined : callers.identify(bearer ?? apiKey);
+  const isAdmin = callers.isAdmin(adminKey ?? bearer ?? undefined);
+  const isImpostor = Boolean(authorization || apiKey || adminKey) && !known && !isAdmin;
+  const caller = known ?? (callers.open && !disagree ? anyone : undefined);
+  return { ...identityOf(header, rng), caller, isKnown: known !== undefined, isAdmin, isImpostor };
+}
+
+/**
+ * Lets a visitor in or not. What is refused says nothing of why.
+ * @throws FaultError
+ */
+export function admit({ failedLogins }: Edge, access: Access, visitor: Visitor, peer: Peer): void {
+  const { caller, isKnown, isAdmin, isImpostor } = visitor;
+  if (caller || isAdmin) peer.welcome();
+  if (access === "public" || (access === "admin" ? isAdmin : caller)) return;
+  if (isKnown || isAdmin) throw new FaultError({ kind: "forbidden" });
+  const retryAfterMs = isImpostor ? failedLogins.note(peer.address) : 0;
+  throw new FaultError(retryAfterMs > 0 ? { kind: "too_many_failures", retryAfterMs } : { kind: "unauthorized" });
 }
 
 /** Longest timeout that a caller may set, in ms; a longer one is clamped. */

@@ -54,6 +54,11 @@ export type LocalFault =
   | { readonly kind: "unsupported_media_type"; readonly expected: string }
   | { readonly kind: "request_too_large"; readonly limitBytes: number }
   | { readonly kind: "unauthorized" }
+  | { readonly kind: "forbidden" } // whose key it is may not do this
+  | { readonly kind: "too_many_failures"; readonly retryAfterMs: number } // of one address, to show a right key
+  | { readonly kind: "out_of_memory"; readonly retryAfterMs: number } // the process holds as much as it may
+  | { readonly kind: "client_stalled" } // the caller takes nothing of what it is sent
+  | { readonly kind: "stream_limit"; readonly limit: "duration" | "size" } // a stream that would not end
   | { readonly kind: "caller_gone" }
   | { readonly kind: "deadline_exceeded" }
   | { readonly kind: "shutting_down" }

@@ -10,6 +10,7 @@ import { type Cancellation, DeadlineExceeded, linkedCancellation } from "../runt
 import type { Clock } from "../runtime/clock.ts";
 import type { AdditionMemory } from "./additions.ts";
 import type { Admission } from "./admission.ts";
+import type { ByteBudget } from "./byte-budget.ts";
 import type { Caller } from "./caller.ts";
 import type { Catalog, Destination } from "./catalog.ts";
 import { faultFrom, messageOf, requestFault, verdictOf } from "./faults.ts";
@@ -54,6 +55,9 @@ export interface Machine {
   readonly additions: AdditionMemory;
   /** What keeps requests with one prompt prefix at one endpoint. */
   readonly affinity: RoutingSettings["affinity"];
+  readonly bytes: ByteBudget;
+  /** What a stream may come to after its first content. */
+  readonly streamLimits: { readonly durationMs: number; readonly bytes: number };
   /** Longest time until the first content of a stream or the end of a unary call. */
   readonly maxDurationMs: number;
 }

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { type Rng, randomHex } from "../runtime/rng.ts";
 import type { Secret } from "../runtime/secret.ts";
 
@@ -17,29 +17,57 @@ export interface Caller {
   readonly queueMaxWaitMs?: number | undefined;
 }
 
-/** The callers known by key. */
+/** Those known by key. */
 export interface Callers {
-  /** The caller behind a credential; undefined when it is wrong, or missing where one is needed. */
+  /** Whether whoever comes is served, with any key or none. */
+  readonly open: boolean;
+  /** The caller whose key it is, if it is anybody's. */
   identify(credential: string | undefined): Caller | undefined;
+  /** Whether a credential is an operator's. */
+  isAdmin(credential: string | undefined): boolean;
 }
 
 /** Whoever comes, when the gateway is open. */
-const anyone: Caller = { name: "anyone", models: undefined, seesTrail: true };
+export const anyone: Caller = { name: "anyone", models: undefined, seesTrail: true };
 
 /**
- * Looks callers up by a keyed hash of what they present, so that neither the time of a lookup nor a dump of the table says
- * anything of a key.
- * @param open whether a caller without a key, or with any key, is let in
+ * Looks keys up by a keyed hash of what is presented, so that neither the time of a lookup nor a dump of the table says anything
+ * of a key.
  * @param rng where the hash's own key comes from: it must not be guessed
  */
-export function createCallers(callers: readonly { caller: Caller; key: Secret }[], open: boolean, rng: Rng): Callers {
+export function createCallers(
+  {
+    callers,
+    adminKeys,
+    open,
+  }: {
+    readonly callers: readonly { readonly caller: Caller; readonly key: Secret }[];
+    readonly adminKeys: readonly Secret[];
+    readonly open: boolean;
+  },
+  rng: Rng,
+): Callers {
   const pepper = randomHex(rng, 64);
-  const digest = (credential: string) => createHmac("sha256", pepper).update(credential).digest("base64");
-  const byDigest = new Map(callers.map(({ caller, key }) => [digest(key.reveal()), caller]));
+  const hash = (credential: string) => createHmac("sha256", pepper).update(credential).digest();
+  const table = <Value>(entries: readonly (readonly [Secret, Value])[]) => {
+    const byHash = new Map(
+      entries.map(([key, value]) => {
+        const digest = hash(key.reveal());
+        return [digest.toString("base64"), { digest, value }];
+      }),
+    );
+    return (credential: string | undefined): Value | undefined => {
+      if (credential === undefined || byHash.size === 0) return undefined;
+      const digest = hash(credential);
+      const found = byHash.get(digest.toString("base64"));
+      return found && timingSafeEqual(found.digest, digest) ? found.value : undefined;
+    };
+  };
+  const callerOf = table(callers.map(({ caller, key }) => [key, caller] as const));
+  const adminOf = table(adminKeys.map((key) => [key, true] as const));
   return {
-    identify(credential) {
-      const known = credential === undefined || byDigest.size === 0 ? undefined : byDigest.get(digest(credential));
-      return known ?? (open ? anyone : undefined);
-    },
+    open,
+    identify: callerOf,
+    isAdmin: (credential) => adminOf(credential) ?? false,
   };
 }

@@ -10,6 +10,7 @@ import { RouteError } from "../routing/router.ts";
 import type { Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { createAdditions } from "./additions.ts";
+import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
 
 /** Answers larger than this are not taken: 64 MiB. */
@@ -37,6 +38,7 @@ export async function complete<Answer>(
   lane: Lane<Answer, unknown>,
 ): Promise<Completed<Answer>> {
   const arrivedAt = machine.clock.now();
+  const account = machine.bytes.open();
   let release = () => {};
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
@@ -52,7 +54,7 @@ export async function complete<Answer>(
         const fault = withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key);
         throw additions.blamed(target, request, fault);
       }
-      const body = await wholeAnswer(answer);
+      const body = await wholeAnswer(answer, account);
       const { value, usage } = understood(lease, () => lane.answer(target, body));
       if (usage) lease.note({ usage });
       additions.succeeded(target);
@@ -63,6 +65,7 @@ export async function complete<Answer>(
   } catch (error) {
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
   } finally {
+    account.close();
     release();
   }
 }
@@ -109,10 +112,11 @@ export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
 }
 
 /** Reads a success to its end. */
-async function wholeAnswer({ status, headers, body }: UpstreamAnswer): Promise<HttpAnswer> {
+async function wholeAnswer({ status, headers, body }: UpstreamAnswer, account: ByteAccount): Promise<HttpAnswer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for (let bytes = await body.read(); typeof bytes !== "string"; bytes = await body.read()) {
+    account.take(bytes.length);
     chunks.push(bytes);
     length += bytes.length;
     if (length > maxAnswerBytes) throw new FaultError({ kind: "too_large", status });

@@ -17,7 +17,8 @@ export type RpcStatus =
   | "unimplemented"
   | "internal"
   | "unavailable"
-  | "unauthenticated";
+  | "unauthenticated"
+  | "permission_denied";
 
 /** How a fault is told to a caller, on whatever surface. */
 export interface Failure {
@@ -116,6 +117,14 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     code: "unauthorized",
     reason: "UNAUTHORIZED",
   },
+  forbidden: {
+    rpc: "permission_denied",
+    http: 403,
+    type: "authentication_error",
+    code: "forbidden",
+    reason: "FORBIDDEN",
+  },
+  too_many_failures: { ...limited, reason: "TOO_MANY_FAILURES" },
   // What a provider refuses for the request's own sake: nobody else would take it either.
   refused_request: { ...badRequest, reason: "REFUSED_BY_PROVIDER", meaning: stops },
   context_length_exceeded: {
@@ -221,6 +230,24 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     code: "deadline_exceeded",
     reason: "DEADLINE_EXCEEDED",
     meaning: gone,
+  },
+  client_stalled: {
+    ...unavailable,
+    rpc: "canceled",
+    http: 499,
+    code: "client_stalled",
+    reason: "CLIENT_STALLED",
+    meaning: { ...gone, hint: "the caller took nothing of its answer for too long" },
+  },
+  out_of_memory: {
+    ...unavailable,
+    reason: "OUT_OF_MEMORY",
+    meaning: { next: "stop", blame: "nobody", class: "local" },
+  },
+  stream_limit: {
+    ...interrupted,
+    reason: "STREAM_LIMIT",
+    meaning: { next: "stop", blame: "nobody", class: "local", hint: "longer than a stream may be" },
   },
   shutting_down: {
     ...unavailable,
@@ -378,6 +405,16 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
       return fault.limit === "rpm"
         ? `This key may make ${fault.most} requests a minute; come back in ${Math.ceil(fault.retryAfterMs / 1000)} s.`
         : `This key may have ${fault.most} calls under way at once; come back when one has ended.`;
+    case "forbidden":
+      return "This key may not do that.";
+    case "too_many_failures":
+      return "Too many wrong keys came from this address; come back later.";
+    case "out_of_memory":
+      return "The gateway holds as many requests as its memory allows; come back soon.";
+    case "client_stalled":
+      return "The caller did not take its answer.";
+    case "stream_limit":
+      return `The stream was cut: its ${fault.limit} is larger than a stream's may be.`;
     case "refused_request":
     case "addition_refused":
       return `The provider refused the request: ${fault.message ?? "it did not say why"}`;
@@ -430,6 +467,8 @@ export function retryDelayMs(fault: Fault): number | undefined {
     case "nothing_to_try":
       return fault.retryAfterMs ?? 1000;
     case "caller_limited":
+    case "too_many_failures":
+    case "out_of_memory":
       return fault.retryAfterMs;
     case "shutting_down":
       return 1000;

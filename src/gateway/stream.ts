@@ -139,6 +139,8 @@ async function firstContent<Item>(
 
 /** One attempt's stream from its first content to its end. It settles nothing. */
 class Flow<Item> {
+  /** Bytes that the upstream has sent since its first content. */
+  bytes = 0;
   readonly lease: Lease<Target>;
   readonly body: UpstreamBody;
   readonly reader: StreamReader<Item>;
@@ -179,6 +181,7 @@ class Flow<Item> {
     const bytes = finished ? await this.#afterFinish() : await this.body.read(this.lease.endpoint.idleMs);
     if (bytes === "silence" && !finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
     this.#over = typeof bytes === "string";
+    if (typeof bytes !== "string") this.bytes += bytes.length;
     this.#read = understood(this.lease, () =>
       typeof bytes === "string" ? this.reader.end() : this.reader.push(bytes),
     );
@@ -204,7 +207,7 @@ class Flow<Item> {
 }
 
 function committed<Item>({
-  machine: { clock, maxDurationMs },
+  machine: { clock, maxDurationMs, streamLimits },
   opened,
   opener,
   cancellation,
@@ -228,6 +231,8 @@ function committed<Item>({
   let settled = false;
   let recovered = false;
   let unlink = () => {};
+  let earlierBytes = 0;
+  const disarmTotal = clock.schedule(streamLimits.durationMs, () => leaveAll(tooLong("duration")));
 
   function take({ value, lease }: { readonly value: Opening<Item>; readonly lease: Lease<Target> }): void {
     flow = new Flow(value, lease, clock);
@@ -239,6 +244,7 @@ function committed<Item>({
     if (settled) return;
     settled = true;
     unlink();
+    disarmTotal();
     release();
     const { lease, body } = flow;
     if (error === undefined) {
@@ -265,6 +271,7 @@ function committed<Item>({
     unlink();
     flow.lease.note({ usage: flow.reader.costSoFar() });
     flow.body.cancel();
+    earlierBytes += flow.bytes;
     const next = await opened.recover(error, opener(recovery), clock.now() + maxDurationMs);
     if (next) {
       take(next);
@@ -272,6 +279,7 @@ function committed<Item>({
     }
     // The broken attempt is settled already.
     settled = true;
+    disarmTotal();
     failure ??= CallError.from(cancellation.cancelled ? cancellation.reason : error, trail);
     release();
     return false;
@@ -287,6 +295,7 @@ function committed<Item>({
           if (failure) throw failure;
           const batch = await flow.next();
           if (batch.last) settle();
+          else if (earlierBytes + flow.bytes > streamLimits.bytes) settle(tooLong("size"));
           return batch;
         } catch (error) {
           if (!(await goOn(error))) throw failure ?? CallError.from(error, trail);
@@ -294,7 +303,15 @@ function committed<Item>({
       }
     },
     close(reason) {
-      if (!settled) (leave ?? settle)(reason());
+      leaveAll(reason());
     },
   };
+
+  function leaveAll(reason: unknown): void {
+    if (!settled) (leave ?? settle)(reason);
+  }
+}
+
+function tooLong(limit: "duration" | "size"): FaultError {
+  return new FaultError({ kind: "stream_limit", limit });
 }

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Edge, Stage } from "../api/edge.ts";
-import { createRestHandler } from "../api/rest/handler.ts";
-import { createRpcHandler } from "../api/rpc/handler.ts";
+import type { Edge, Peer, Stage } from "../api/edge.ts";
+import { createFrontDoor } from "../api/front-door.ts";
 import { createAdditionMemory } from "../gateway/additions.ts";
 import { createAdmission } from "../gateway/admission.ts";
+import { createByteBudget } from "../gateway/byte-budget.ts";
 import { type Caller, createCallers } from "../gateway/caller.ts";
 import {
   type Catalog,
@@ -13,6 +13,7 @@ import {
   type ProviderModel,
 } from "../gateway/catalog.ts";
 import { type Explanation, explain } from "../gateway/explain.ts";
+import { createFailedLogins } from "../gateway/failed-logins.ts";
 import { type HealthCheck, startHealthChecks } from "../gateway/health-check.ts";
 import { createKeyNames, type KeyNames } from "../gateway/key-names.ts";
 import { watchKeys } from "../gateway/key-stats.ts";
@@ -27,6 +28,8 @@ import type { Rng } from "../runtime/rng.ts";
 import { Secret } from "../runtime/secret.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { readKeysFile } from "./keys-file.ts";
+import { watchLoopLag } from "./loop-lag.ts";
+import { defaultBufferedBytes, watchHeap } from "./memory.ts";
 import { version } from "./version.ts";
 
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
@@ -36,8 +39,10 @@ const reasoningFirstContentMs = 10 * 60_000;
 
 /** The whole gateway but for its port. */
 export interface Gateway {
-  handle(request: IncomingMessage, response: ServerResponse): void;
+  handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
   enter(stage: Stage): void;
+  /** From now on nothing should be sent here, whatever the stage. */
+  fail(reason: string): void;
   /** Ends every call in flight. */
   cut(reason: unknown): void;
   /** Reads the files of keys again. What is known of a key stays with it. @throws ConfigError, and then nothing has changed */
@@ -52,7 +57,14 @@ export interface Gateway {
 /** Builds the gateway from its parts; the only place that knows them all. */
 export function compose(
   config: Config,
-  machine: { clock: Clock; rng: Rng; observer: RouteObserver; reportBug(error: unknown, requestId: string): void },
+  machine: {
+    readonly clock: Clock;
+    readonly rng: Rng;
+    readonly observer: RouteObserver;
+    /** Beside those of the configuration. */
+    readonly adminKeys?: readonly string[];
+    reportBug(error: unknown, requestId: string): void;
+  },
 ): Gateway {
   const { clock, rng } = machine;
   const keyNames = createKeyNames(rng);
@@ -70,7 +82,12 @@ export function compose(
   const upstream = createUpstream({ clock, userAgent: `everhop/${version}` });
   const checks = startHealthChecks({ clock, rng, upstream, state: router.state }, healthChecks(config, catalog));
   const shutdown = createCancellation();
+  const { limits } = config.server;
+  const bytes = createByteBudget(limits.buffered ?? defaultBufferedBytes(), watchHeap(clock));
+  const loopLag = watchLoopLag(clock);
+  let failure: string | undefined;
   let stage: Stage = "serving";
+  const stageListeners = new Set<() => void>();
   const edge: Edge = {
     machine: {
       clock,
@@ -78,23 +95,47 @@ export function compose(
       upstream,
       catalog: () => catalog,
       admission: createAdmission(clock),
+      bytes,
+      streamLimits: { durationMs: limits.stream_total, bytes: limits.stream_size },
       additions: createAdditionMemory(clock),
       affinity: config.routing.affinity,
       maxDurationMs,
     },
-    callers: createCallers(callers, config.auth.open || callers.length === 0, rng),
+    callers: createCallers(
+      {
+        callers,
+        adminKeys: [...config.auth.admin_keys, ...(machine.adminKeys ?? [])].map((key) => new Secret(key)),
+        open: config.auth.open || callers.length === 0,
+      },
+      rng,
+    ),
+    failedLogins: createFailedLogins(clock),
+    bytes,
+    limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
+    corsOrigins: config.server.cors.origins,
     rng,
     version,
     loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
     shutdown,
     stage: () => stage,
+    onStage(listener) {
+      // An object of its own, so that the same function may listen twice.
+      const own = () => listener();
+      stageListeners.add(own);
+      return () => stageListeners.delete(own);
+    },
+    unready: () => failure ?? (stage === "serving" ? loopLag.unready() : "the gateway is leaving"),
     keyStats: keys.stats,
     reportBug: machine.reportBug,
   };
   return {
-    handle: createRpcHandler(edge, createRestHandler(edge)),
+    handle: createFrontDoor(edge),
+    fail(reason) {
+      failure = reason;
+    },
     enter(next) {
       stage = next;
+      for (const listener of stageListeners) listener();
     },
     cut: (reason) => shutdown.cancel(reason),
     reloadKeys() {
@@ -112,6 +153,7 @@ export function compose(
     state: router.state,
     async close() {
       checks.stop();
+      loopLag.stop();
       await upstream.close();
     },
   };
@@ -139,7 +181,7 @@ export function buildCatalog(config: Config, keyNames: KeyNames): { catalog: Cat
 }
 
 /** A provider's keys from the configuration and from its file. */
-function keysOf({ keys, keys_file: path }: Config["providers"][number], index: number) {
+export function keysOf({ keys, keys_file: path }: Config["providers"][number], index: number) {
   const own = keys.map((key) => (typeof key === "string" ? { name: undefined, value: key } : key));
   if (path === undefined) return { keys: own, problems: [] };
   const file = readKeysFile(path, `providers[${index}].keys_file`);

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 import { hardMaxAttempts, routingDefaults } from "../routing/settings.ts";
 
@@ -233,15 +234,88 @@ const routing = z
   })
   .prefault({});
 
+/** Files in PEM; with `client_ca` a client must show a certificate of one of its authorities. */
+const tls = z.strictObject({
+  cert: z.string().min(1, "expected a path"),
+  key: z.string().min(1, "expected a path"),
+  client_ca: z.string().min(1, "expected a path").optional(),
+});
+
+const origin = z.string().refine((text) => text === "*" || (URL.canParse(text) && new URL(text).origin === text), {
+  message: "expected an origin such as https://app.example.com, without a path, or *",
+});
+
+const addressRange = z
+  .string()
+  .refine(isAddressRange, { message: "expected an IP address or a range in CIDR notation" });
+
+function isAddressRange(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  const most = family === 6 ? 128 : 32;
+  return family > 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
+}
+
+const leastAdminKey = 32;
+const adminKey = secret.refine((key) => key.length >= leastAdminKey, {
+  message: `expected at least ${leastAdminKey} characters`,
+});
+
+/** A size in the file: bytes, or a text such as `32MiB`. Bytes once read. */
+const byteSize = (min: number, max: number) =>
+  z.union([z.number(), z.string()]).transform((value, context) => {
+    const bytes = typeof value === "number" ? value : bytesOf(value);
+    if (bytes !== undefined && Number.isSafeInteger(bytes) && bytes >= min && bytes <= max) return bytes;
+    context.addIssue({ code: "custom", message: `expected ${min} to ${max} bytes, or a text such as 512KiB or 32MiB` });
+    return z.NEVER;
+  });
+
+function bytesOf(text: string): number | undefined {
+  const match = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text.trim());
+  const units: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+  return match ? Number(match[1]) * (units[match[2] ?? ""] ?? 1) : undefined;
+}
+
+/** What clients may take of the process. */
+const serverLimits = z
+  .strictObject({
+    /** A request's body, unpacked: images and audio travel inside. */
+    body: byteSize(1024, 2 ** 30).prefault("32MiB"),
+    /** Requests and answers held at once; absent: a quarter of the memory there is. */
+    buffered: byteSize(2 ** 20, 2 ** 46).optional(),
+    /** Connections at once; absent: as many as there are files for. */
+    connections: wholeNumber(1, 1_000_000).optional(),
+    /** How long a client may take nothing of what it is sent. */
+    stalled: positiveDuration.prefault("30s"),
+    /** Silence after which a stream of events says that it is alive. */
+    heartbeat: positiveDuration.prefault("15s"),
+    /** All of a stream after its first content. */
+    stream_total: positiveDuration.prefault("30m"),
+    stream_size: byteSize(1024, 2 ** 40).prefault("64MiB"),
+  })
+  .prefault({});
+
 /** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
 const fileSchema = z.strictObject({
   server: z
     .strictObject({
       host: z.string().min(1, "expected an address").default("127.0.0.1"),
       port: wholeNumber(0, 65_535).default(8000),
+      tls: tls.optional(),
+      cors: z.strictObject({ origins: z.array(origin).default([]) }).prefault({}),
+      /** Proxies that may say in X-Real-IP or X-Forwarded-For whose request it is. */
+      trusted_proxies: z.array(addressRange).default([]),
+      limits: serverLimits,
     })
     .prefault({}),
-  auth: z.strictObject({ open: flag.default(false), callers: z.array(caller).default([]) }).prefault({}),
+  auth: z
+    .strictObject({
+      open: flag.default(false),
+      callers: z.array(caller).default([]),
+      /** Without any, one is made when the gateway starts. */
+      admin_keys: z.array(adminKey).default([]),
+    })
+    .prefault({}),
   providers: z.array(provider).default([]),
   models: z.array(model).default([]),
   defaults: z.strictObject({ model: modelName.optional() }).prefault({}),
@@ -374,6 +448,9 @@ function crossCheck(config: Config): ConfigProblem[] {
     }
   }
   for (const [index, { key }] of config.auth.callers.entries()) {
+    if (config.auth.admin_keys.includes(key)) {
+      problems.push({ path: `auth.callers[${index}].key`, value: "[secret]", expected: "expected no admin's key" });
+    }
     if (config.auth.callers.findIndex((other) => other.key === key) < index) {
       problems.push({ path: `auth.callers[${index}].key`, value: "[secret]", expected: "expected a key of its own" });
     }

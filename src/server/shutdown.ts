@@ -1,7 +1,7 @@
 import { ShuttingDown } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Gateway } from "./compose.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener } from "./listener/listener.ts";
 
 /** How long each step of leaving may take, in ms. */
 export interface DrainLimits {
@@ -23,6 +23,7 @@ export async function drain(
   { preStopMs, graceMs }: DrainLimits,
 ): Promise<void> {
   gateway.enter("draining");
+  listener.announce();
   if (preStopMs > 0) await new Promise<void>((resolve) => clock.schedule(preStopMs, resolve));
   gateway.enter("closing");
   listener.stop();

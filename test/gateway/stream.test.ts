@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { createAdditionMemory } from "../../src/gateway/additions.ts";
 import { createAdmission } from "../../src/gateway/admission.ts";
+import { createByteBudget } from "../../src/gateway/byte-budget.ts";
 import { createCatalog } from "../../src/gateway/catalog.ts";
 import { open } from "../../src/gateway/stream.ts";
 import { nativeLane } from "../../src/providers/openai/native-lane.ts";
@@ -35,7 +36,13 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const catalog = createCatalog({ providers: [entry], models: [], defaultModel: undefined });
   const machine = {
     ...{ clock, upstream, catalog: () => catalog, maxDurationMs: 60_000 },
-    ...{ admission: createAdmission(clock), additions: createAdditionMemory(clock), affinity: "none" as const },
+    ...{
+      admission: createAdmission(clock),
+      additions: createAdditionMemory(clock),
+      affinity: "none" as const,
+      bytes: createByteBudget(1 << 30),
+      streamLimits: { durationMs: 600_000, bytes: 1 << 26 } as const,
+    },
     router: createRouter({ clock, rng }),
   };
   const cancellation = createCancellation();

@@ -8,7 +8,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { seededRng, systemRng } from "../../src/runtime/rng.ts";
 import { compose, type Gateway } from "../../src/server/compose.ts";
 import { checkConfig } from "../../src/server/config.ts";
-import { createListener, type Listener } from "../../src/server/listener.ts";
+import { createListener, type Listener, type ListenerSetup } from "../../src/server/listener/listener.ts";
 
 /** A gateway on a real port of its own. It closes itself, and its providers must be idle by then. */
 export interface TestGateway {
@@ -68,10 +68,12 @@ export function poolConfig(
 /**
  * Starts a gateway from a configuration as the file has it.
  * @param providers those that must be idle before it closes: nothing of a call may outlive the call
+ * @param setup what of its port is not as everywhere
  */
 export async function startGateway(
   config: object,
   providers: Readonly<Record<string, SimulatedProvider>> = {},
+  setup: Partial<ListenerSetup> = {},
 ): Promise<TestGateway> {
   const trails: Trail[] = [];
   const met = new Set<Trail>();
@@ -96,13 +98,20 @@ export async function startGateway(
     },
   };
   const clock = systemClock;
-  const gateway = compose(checkConfig(config, "the test"), {
+  const checked = checkConfig(config, "the test");
+  const gateway = compose(checked, {
     clock,
     rng: systemRng,
     observer,
     reportBug: (error) => bugs.push(error),
   });
-  const listener = createListener(gateway.handle, clock);
+  const listener = createListener(gateway.handle, {
+    clock,
+    rng: systemRng,
+    trustedProxies: checked.server.trusted_proxies,
+    reportBug: (error) => bugs.push(error),
+    ...setup,
+  });
   const port = await listener.listen("127.0.0.1", 0);
   onTestFinished(async () => {
     await Promise.all(Object.values(providers).map((provider) => provider.idle()));
@@ -116,7 +125,7 @@ export async function startGateway(
     expect(Object.values(providers).map(({ open }) => open)).toEqual(Object.values(providers).map(() => 0));
   });
   return {
-    address: `http://127.0.0.1:${port}`,
+    address: `${setup.tls ? "https" : "http"}://127.0.0.1:${port}`,
     port,
     trails,
     breakers,

@@ -1,16 +1,19 @@
 import type { IncomingMessage } from "node:http";
 import { FaultError } from "../../chat/fault.ts";
+import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import { type JsonObject, objectOf } from "../../providers/openai/json.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
-
-/** Largest request: images and audio travel inside. */
-const maxBodyBytes = 32 << 20;
+import type { EdgeLimits } from "../edge.ts";
+import type { Exchange } from "./exchange.ts";
 
 /**
  * Reads a request's JSON object, its text and its value.
  * @throws FaultError when it is too large, of another media type, or no JSON object
  */
-export async function readJson(request: IncomingMessage): Promise<{ text: string; json: JsonObject }> {
+export async function readJson(
+  { request, account }: Exchange,
+  { bodyBytes }: EdgeLimits,
+): Promise<{ text: string; json: JsonObject }> {
   const { headers } = request;
   const mediaType = (headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
   if (mediaType !== "application/json") {
@@ -19,8 +22,8 @@ export async function readJson(request: IncomingMessage): Promise<{ text: string
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding !== "identity")
     throw new FaultError({ kind: "unsupported_media_type", expected: "a body without content-encoding" });
-  if (Number(headers["content-length"] ?? 0) > maxBodyBytes) throw tooLarge();
-  const text = await readText(request);
+  if (Number(headers["content-length"] ?? 0) > bodyBytes) throw tooLarge(bodyBytes);
+  const text = await readText(request, account, bodyBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -34,17 +37,21 @@ export async function readJson(request: IncomingMessage): Promise<{ text: string
   return { text, json };
 }
 
-function readText(request: IncomingMessage): Promise<string> {
+function readText(request: IncomingMessage, account: ByteAccount, most: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
     request.on("data", (chunk: Buffer) => {
       length += chunk.length;
-      if (length > maxBodyBytes) {
+      try {
+        if (length > most) throw tooLarge(most);
+        account.take(chunk.length);
+      } catch (error) {
         // The rest is not read; the answer goes out and the connection with it.
         request.pause();
         request.removeAllListeners("data");
-        reject(tooLarge());
+        chunks.length = 0;
+        reject(error);
         return;
       }
       chunks.push(chunk);
@@ -61,8 +68,8 @@ function readText(request: IncomingMessage): Promise<string> {
   });
 }
 
-function tooLarge(): FaultError {
-  return new FaultError({ kind: "request_too_large", limitBytes: maxBodyBytes });
+function tooLarge(limitBytes: number): FaultError {
+  return new FaultError({ kind: "request_too_large", limitBytes });
 }
 
 function invalidBody(description: string): FaultError {

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { FaultError, type Violation } from "../../chat/fault.ts";
 import { type Call, CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
@@ -13,15 +13,16 @@ import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
-import { allowanceHeaders, routeHeaders } from "../trail-header.ts";
+import { allowanceHeaders, compactTrail, routeHeaders } from "../trail-header.ts";
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
+import { type EventStream, openEventStream } from "./event-stream.ts";
 import { type Exchange, sendText } from "./exchange.ts";
 import { trailJson } from "./trail.ts";
 
 /** `POST /v1/chat/completions`: an OpenAI body in, the upstream's own answer out, on the native lane. */
 export async function chatCompletions(edge: Edge, exchange: Exchange, caller: Caller): Promise<void> {
-  const body = await readJson(exchange.request);
+  const body = await readJson(exchange, edge.limits);
   const recovery = recoveryAsked(exchange.request);
   const violations = [...checkBody(body.json), ...recovery.violations];
   if (violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
@@ -48,70 +49,68 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
 }
 
 async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {
-  const { response } = exchange;
+  const { response, requestId } = exchange;
   const { seesTrail } = call.caller;
-  const stream = await open(edge.machine, call, nativeLane(body));
+  const { clock } = edge.machine;
+  const events = openEventStream(response, clock, edge.limits, () => idHeaders(exchange));
+  let stream: OpenStream<Buffer> | undefined;
   try {
-    response.writeHead(200, {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache",
-      // Proxies in front must not gather what is meant to flow.
-      "x-accel-buffering": "no",
-      ...answerHeaders(edge, exchange, stream.trail, call.caller),
-    });
-    await pump(stream, response);
-    if (seesTrail && includesTrail(exchange.request)) response.write(trailChunk(stream.trail));
-    response.end("data: [DONE]\n\n");
+    stream = await open(edge.machine, call, nativeLane(body));
+    events.begin(answerHeaders(edge, exchange, stream.trail, call.caller));
+    for (let last = false; !last; ) {
+      const batch = await stream.next();
+      last = batch.last;
+      await events.write(batch.items);
+    }
+    events.end(`${lastWords(stream.trail, events, exchange, call, clock.wallTime())}data: [DONE]\n\n`);
   } catch (error) {
-    const failed = CallError.from(error, stream.trail);
-    if (failed.fault.kind === "internal") edge.reportBug(failed.cause, exchange.requestId);
-    const { requestId, traceId } = exchange;
-    const shown = { requestId, traceId, seesTrail, wallTimeMs: edge.machine.clock.wallTime() };
+    // Until something was sent an error is a status like any other.
+    if (!response.headersSent) throw error;
+    const failed = CallError.from(error, stream?.trail);
+    stream?.close(() => error);
+    if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
+    // Nobody reads it: a last word would wait as the others do.
+    if (failed.fault.kind === "client_stalled") response.destroy();
+    const shown = { requestId, traceId: exchange.traceId, seesTrail, wallTimeMs: clock.wallTime() };
     // Visibly broken: an error event, and no `[DONE]`.
-    if (!response.destroyed) response.end(`data: ${JSON.stringify(errorBody(failed, shown, true))}\n\n`);
+    if (!response.destroyed) events.end(`data: ${JSON.stringify(errorBody(failed, shown, stream !== undefined))}\n\n`);
   } finally {
-    stream.close(() => new CallerGone());
+    events.close();
+    stream?.close(() => new CallerGone());
   }
 }
 
-/** Passes a stream on at the caller's pace. */
-async function pump(stream: OpenStream<Buffer>, response: ServerResponse): Promise<void> {
-  for (;;) {
-    const { items, last } = await stream.next();
-    let room = true;
-    for (const bytes of items) room = response.write(bytes);
-    if (last) return;
-    if (!room) await drained(response);
-  }
-}
-
-/** Resolves when the response takes more, or never will. */
-function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed || response.writableEnded) return Promise.resolve();
-  return new Promise((resolve) => {
-    const go = () => {
-      response.off("drain", go);
-      response.off("close", go);
-      resolve();
-    };
-    response.on("drain", go);
-    response.on("close", go);
-  });
-}
-
-/** A chunk of ours before `[DONE]`, in the shape that clients pass over. */
-function trailChunk(trail: Trail): string {
-  const chunk = { object: "chat.completion.chunk", choices: [], trail: trailJson(trail) };
+/** What is told of the way before `[DONE]`: all of it to whoever asked, and in short where the head had to go before it was known. */
+function lastWords(
+  trail: Trail,
+  { begunEarly }: EventStream,
+  exchange: Exchange,
+  call: Call,
+  wallTimeMs: number,
+): string {
+  if (!call.caller.seesTrail) return "";
+  if (!includesTrail(exchange.request)) return begunEarly ? `: x-everhop-trail: ${compactTrail(trail)}\n\n` : "";
+  // In the shape that clients pass over; some of them insist on every one of its members.
+  const chunk = {
+    id: exchange.requestId,
+    object: "chat.completion.chunk",
+    created: Math.floor(wallTimeMs / 1000),
+    model: call.destination.model,
+    choices: [],
+    trail: trailJson(trail),
+  };
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
-function answerHeaders(edge: Edge, { requestId, traceId }: Exchange, trail: Trail, caller: Caller) {
+function idHeaders({ requestId, traceId }: Exchange) {
+  return { "x-request-id": requestId, "x-everhop-trace-id": traceId, "x-everhop-cache": "off" };
+}
+
+function answerHeaders(edge: Edge, exchange: Exchange, trail: Trail, caller: Caller) {
   return {
-    "x-request-id": requestId,
-    "x-everhop-trace-id": traceId,
+    ...idHeaders(exchange),
     ...routeHeaders(trail, caller.seesTrail),
     ...allowanceHeaders(edge, caller),
-    "x-everhop-cache": "off",
   };
 }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
 import type { RequestIdentity } from "../edge.ts";
 
@@ -8,6 +9,8 @@ export interface Exchange extends RequestIdentity {
   readonly response: ServerResponse;
   /** Path without query, percent-decoded. */
   readonly path: string;
+  /** What it may hold of the process's memory. */
+  readonly account: ByteAccount;
   /** Called off when the client leaves or the process stops. */
   readonly cancellation: Cancellation;
 }

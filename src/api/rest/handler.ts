@@ -1,65 +1,74 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { FaultError } from "../../chat/fault.ts";
+import { type Fault, FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
-import { callerOf, type Edge, identityOf } from "../edge.ts";
+import { admit, type Edge, type HeaderOf, identityOf, type Peer, visitorOf } from "../edge.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { type Route, routesOn } from "./routes.ts";
+import { decoded, type Route, routesOn } from "./routes.ts";
 
 /** Serves the REST surface. */
-export function createRestHandler(edge: Edge): (request: IncomingMessage, response: ServerResponse) => void {
-  return (request, response) => void answer(edge, request, response);
+export function createRestHandler(
+  edge: Edge,
+): (request: IncomingMessage, response: ServerResponse, peer: Peer) => void {
+  return (request, response, peer) => void answer(edge, { request, response }, peer);
 }
 
-async function answer(edge: Edge, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const header = (name: string) => {
-    const value = request.headers[name];
-    return typeof value === "string" ? value : value?.[0];
-  };
-  const identity = identityOf(header, edge.rng);
-  const caller = callerOf(header, edge.callers);
+type Pair = Pick<Exchange, "request" | "response">;
+
+async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Promise<void> {
+  const visitor = visitorOf(headersOf(request), edge);
+  const { requestId, traceId, caller } = visitor;
   const source = createCancellation();
+  const account = edge.bytes.open();
   const unlink = edge.shutdown.onCancel((reason) => source.cancel(reason));
   let ended = false;
   response.on("close", () => {
     unlink();
+    account.close();
     if (!ended) source.cancel(new CallerGone());
   });
   try {
-    const path = decodedPath(request.url ?? "/");
+    const path = decoded((request.url ?? "/").split("?", 1)[0] ?? "/");
+    if (path === undefined) throw new FaultError({ kind: "unknown_route", route: "such path" });
     const route = routeOf(request.method ?? "GET", path);
-    const exchange: Exchange = { ...identity, request, response, path, cancellation: source };
-    if (route.access === "public") {
-      await route.handle(edge, exchange);
-    } else {
-      if (edge.stage() === "closing") throw new FaultError({ kind: "shutting_down" });
-      if (!caller) throw new FaultError({ kind: "unauthorized" });
-      await route.handle(edge, exchange, caller);
-    }
+    const exchange: Exchange = { requestId, traceId, request, response, path, account, cancellation: source };
+    admit(edge, route.access, visitor, peer);
+    if (route.access !== "caller") await route.handle(edge, exchange);
+    // Only a caller is let in where one is needed.
+    else if (caller) await route.handle(edge, exchange, caller);
   } catch (error) {
     const failed = CallError.from(error);
-    if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, identity.requestId);
-    // What is left of the request is not read: the connection cannot serve another.
-    const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
-    if (hasBody && !request.complete && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, requestId);
+    dropRest(request, response);
     const wallTimeMs = edge.machine.clock.wallTime();
     const headers = caller ? allowanceHeaders(edge, caller) : {};
-    sendError(response, failed, { ...identity, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
+    sendError(response, failed, { requestId, traceId, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
   } finally {
     ended = response.writableEnded;
   }
 }
 
-/** @throws FaultError when the path is no path */
-function decodedPath(url: string): string {
-  const [path = "/"] = url.split("?", 1);
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    throw new FaultError({ kind: "unknown_route", route: "such path" });
-  }
+/** Answers a request that is none of any protocol. */
+export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Fault): void {
+  dropRest(request, response);
+  const shown = { ...identityOf(headersOf(request), edge.rng), seesTrail: false };
+  sendError(response, new CallError(fault, undefined), { ...shown, wallTimeMs: edge.machine.clock.wallTime() });
+}
+
+function headersOf({ headers }: IncomingMessage): HeaderOf {
+  return (name) => {
+    const value = headers[name];
+    return typeof value === "string" ? value : value?.[0];
+  };
+}
+
+/** What is left of a request is not read: the connection cannot serve another. */
+export function dropRest(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete || request.httpVersionMajor !== 1 || response.headersSent) return;
+  const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
+  if (hasBody) response.setHeader("connection", "close");
 }
 
 /** @throws FaultError when there is no such route, or not with this method */

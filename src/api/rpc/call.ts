@@ -2,13 +2,13 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
-import { callerOf, type Edge, identityOf, type RequestIdentity } from "../edge.ts";
+import type { Edge, Visitor } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { connectError } from "./errors.ts";
+import { visitorIn } from "./visit.ts";
 
 /** A call as its handler sees it. */
-export interface RpcCall extends RequestIdentity {
-  readonly caller: Caller;
+export interface RpcVisit extends Visitor {
   /** Called off when the caller leaves, its deadline passes, or the process stops. */
   readonly cancellation: Cancellation;
   /** Runs a step of the handler; whatever it throws becomes a status that a program can act on. @throws ConnectError */
@@ -19,52 +19,59 @@ export interface RpcCall extends RequestIdentity {
   release(): void;
 }
 
-/**
- * Lets a call in: its ids, its caller, its signals.
- * @throws ConnectError when the caller may not come in, or the process is draining
- */
-export function startCall(edge: Edge, context: HandlerContext): RpcCall {
-  const header = (name: string) => context.requestHeader.get(name);
-  const { requestId, traceId } = identityOf(header, edge.rng);
-  const headers = { "x-request-id": requestId, "x-everhop-trace-id": traceId };
-  for (const [name, value] of Object.entries(headers)) context.responseHeader.set(name, value);
-  const caller = callerOf(header, edge.callers);
+/** A caller's call. */
+export interface RpcCall extends RpcVisit {
+  readonly caller: Caller;
+}
+
+/** Begins a call of whoever was let in. */
+export function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
+  const visitor = visitorIn(context);
+  const { requestId, caller } = visitor;
   const seesTrail = caller?.seesTrail ?? false;
-
-  function statusOf(error: unknown): ConnectError {
-    const failed = CallError.from(error);
-    if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
-    return connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
-  }
-
-  if (edge.stage() === "closing") throw statusOf(new CallError({ kind: "shutting_down" }, undefined));
-  if (!caller) throw statusOf(new CallError({ kind: "unauthorized" }, undefined));
   return {
-    requestId,
-    traceId,
-    caller,
+    ...visitor,
     ...presence(edge, context.signal),
     async guard(step) {
       try {
         return await step();
       } catch (error) {
-        throw statusOf(error);
+        const failed = CallError.from(error);
+        if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
+        throw connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
       }
     },
   };
 }
 
-/** Answers a unary call. @throws ConnectError */
-export async function unaryCall<T>(
+/** Begins a call of a caller's. */
+export function startCall(edge: Edge, context: HandlerContext): RpcCall {
+  const visit = startVisit(edge, context);
+  const { caller } = visit;
+  // The gate has seen to it.
+  if (!caller) throw new Error("a call was served that no caller makes");
+  return { ...visit, caller };
+}
+
+/** Answers a caller's unary call. @throws ConnectError */
+export function unaryCall<T>(edge: Edge, context: HandlerContext, handle: (call: RpcCall) => Promise<T>): Promise<T> {
+  return answered(startCall(edge, context), handle);
+}
+
+/** Answers a unary call of whoever was let in. @throws ConnectError */
+export function unaryVisit<T>(
   edge: Edge,
   context: HandlerContext,
-  handle: (call: RpcCall) => Promise<T>,
+  handle: (visit: RpcVisit) => Promise<T>,
 ): Promise<T> {
-  const call = startCall(edge, context);
+  return answered(startVisit(edge, context), handle);
+}
+
+async function answered<T, Visit extends RpcVisit>(visit: Visit, handle: (visit: Visit) => Promise<T>): Promise<T> {
   try {
-    return await call.guard(() => handle(call));
+    return await visit.guard(() => handle(visit));
   } finally {
-    call.release();
+    visit.release();
   }
 }
 

@@ -24,6 +24,7 @@ const codes: Readonly<Record<RpcStatus, Code>> = {
   internal: Code.Internal,
   unavailable: Code.Unavailable,
   unauthenticated: Code.Unauthenticated,
+  permission_denied: Code.PermissionDenied,
 };
 
 /**
@@ -55,6 +56,28 @@ export function connectError(
     ...(pushback !== undefined && { "grpc-retry-pushback-ms": String(Math.ceil(pushback)) }),
   };
   return new ConnectError(messageOf(fault, shown.seesTrail).toWellFormed(), codes[rpc], headers, details, error);
+}
+
+/** What Connect's own errors amount to; what it cannot read is the client's mistake. */
+const foreignReasons: Readonly<Partial<Record<Code, string>>> = {
+  [Code.InvalidArgument]: "INVALID_REQUEST",
+  [Code.ResourceExhausted]: "REQUEST_TOO_LARGE",
+  [Code.Unimplemented]: "UNSUPPORTED",
+  [Code.DeadlineExceeded]: "DEADLINE_EXCEEDED",
+  [Code.Canceled]: "CANCELED",
+};
+
+/** An error that Connect has raised, as one of ours: with an ErrorInfo, and the client blamed for what cannot be read. */
+export function ownError(error: ConnectError, headers: Headers): ConnectError {
+  const { code: said, rawMessage, metadata } = error;
+  const code = said === Code.Internal && rawMessage.startsWith("parse binary") ? Code.InvalidArgument : said;
+  const requestId = headers.get("x-request-id");
+  const info = {
+    reason: foreignReasons[code] ?? "INTERNAL",
+    domain: "everhop",
+    metadata: requestId ? { request_id: requestId } : {},
+  };
+  return new ConnectError(rawMessage, code, metadata, [detail(ErrorInfoSchema, info)]);
 }
 
 /** As many violations as fit beside the rest of a status, and as text that UTF-8 can hold. */

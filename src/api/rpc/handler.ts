@@ -1,46 +1,118 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
+import { type DescMethod, type DescService, getOption } from "@bufbuild/protobuf";
+import { createContextValues } from "@connectrpc/connect";
+import { access as accessOption, Access as DeclaredAccess } from "../../../gen/ts/everhop/v1/access_pb.ts";
 import { ChatService } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
+import { HealthService } from "../../../gen/ts/everhop/v1/health_service_pb.ts";
 import { ModelsService } from "../../../gen/ts/everhop/v1/models_service_pb.ts";
-import { type Edge, maxTimeoutMs } from "../edge.ts";
+import { Health } from "../../../gen/ts/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../../gen/ts/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../../gen/ts/grpc/reflection/v1alpha/reflection_pb.ts";
+import { type Access, type Edge, maxTimeoutMs, type Peer } from "../edge.ts";
+import { sendRefusal } from "../rest/handler.ts";
+import { createRpcAdapter } from "./adapter.ts";
 import { chatService } from "./chat.ts";
+import { createDescriptorIndex } from "./descriptor-index.ts";
+import { ownError } from "./errors.ts";
+import { healthService } from "./health-service.ts";
 import { modelsService } from "./models.ts";
+import { serverReflection } from "./reflection.ts";
+import { standardHealth } from "./standard-health.ts";
+import { letIn, peerKey } from "./visit.ts";
 
-const maxRequestBytes = 32 << 20;
 const maxResponseBytes = 64 << 20;
 
-/** Serves gRPC, gRPC-Web and Connect; what is none of their paths goes to `next`. */
-export function createRpcHandler(
-  edge: Edge,
-  next: (request: IncomingMessage, response: ServerResponse) => void,
-): (request: IncomingMessage, response: ServerResponse) => void {
-  const handle = connectNodeAdapter({
-    routes: (router) => {
+/** Every service that is served. */
+export const services: readonly DescService[] = [
+  ChatService,
+  ModelsService,
+  HealthService,
+  Health,
+  ServerReflection,
+  ServerReflectionAlpha,
+];
+
+/** RPC behind the front door. */
+export interface RpcHandler {
+  /** Who may call what is on a path; undefined when no method is. */
+  accessOn(path: string): Access | undefined;
+  /** Answers a request to a method. */
+  handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
+}
+
+/**
+ * Serves gRPC, gRPC-Web and Connect.
+ * @throws Error when a method does not declare who may call it
+ */
+export function createRpcHandler(edge: Edge): RpcHandler {
+  const accesses: ReadonlyMap<string, Access> = new Map(
+    services.flatMap((service) =>
+      service.methods.map(
+        (method) => [`/${service.typeName}/${method.name}`, accessOf(method, edge.callers.open)] as const,
+      ),
+    ),
+  );
+  const adapter = createRpcAdapter(
+    (router) => {
+      const reflection = serverReflection(edge, createDescriptorIndex(services));
       router.service(ChatService, chatService(edge));
       router.service(ModelsService, modelsService(edge));
+      router.service(HealthService, healthService(edge));
+      router.service(Health, standardHealth(edge, services));
+      router.service(ServerReflection, reflection);
+      router.service(ServerReflectionAlpha, reflection);
     },
-    acceptCompression: [compressionGzip],
-    readMaxBytes: maxRequestBytes,
-    writeMaxBytes: maxResponseBytes,
-    maxTimeoutMs,
-    // The adapter hands over what it was given.
-    fallback: (request, response) => next(request as IncomingMessage, response as ServerResponse),
-  });
-  return (request, response) => {
-    clampTimeout(request);
-    handle(request, response);
+    {
+      clock: edge.machine.clock,
+      readMaxBytes: edge.limits.bodyBytes,
+      writeMaxBytes: maxResponseBytes,
+      maxTimeoutMs,
+      stalledMs: edge.limits.stalledMs,
+      requestGate: (context) => {
+        // What is not in the table is let in by nobody.
+        const access = accesses.get(`/${context.service.typeName}/${context.method.name}`) ?? "admin";
+        letIn(edge, context, access);
+      },
+      account: () => edge.bytes.open(),
+      dress: ownError,
+      refuse: (request, response, { status }) => {
+        const isMethod = status === 405;
+        sendRefusal(
+          edge,
+          { request, response },
+          isMethod
+            ? { kind: "method_not_allowed", allowed: "POST" }
+            : { kind: "unsupported_media_type", expected: rpcMediaTypes },
+        );
+      },
+    },
+  );
+  return {
+    accessOn: (path) => accesses.get(path),
+    handle(request, response, peer) {
+      adapter.handle(request, response, createContextValues().set(peerKey, peer));
+    },
   };
 }
 
-const unitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
+const rpcMediaTypes =
+  "content-type application/json or application/proto (Connect; +connect for streams), application/grpc or application/grpc-web";
 
-/** A timeout beyond the longest becomes the longest before any timer is made: Node's timers overflow and would fire at once. */
-function clampTimeout({ headers }: IncomingMessage): void {
-  const grpc = /^(\d{1,8})([HMSmun])$/.exec(String(headers["grpc-timeout"] ?? ""));
-  if (grpc && Number(grpc[1]) * (unitMs[grpc[2] ?? ""] ?? 0) > maxTimeoutMs)
-    headers["grpc-timeout"] = `${maxTimeoutMs}m`;
-  const connect = headers["connect-timeout-ms"];
-  if (typeof connect === "string" && /^\d{1,10}$/.test(connect) && Number(connect) > maxTimeoutMs) {
-    headers["connect-timeout-ms"] = String(maxTimeoutMs);
+const declared: ReadonlyMap<DeclaredAccess, Access> = new Map([
+  [DeclaredAccess.PUBLIC, "public"],
+  [DeclaredAccess.CALLER, "caller"],
+  [DeclaredAccess.ADMIN, "admin"],
+]);
+
+/** Who may call a method: as the contract declares it, and for what is not of our contract as it is said here. */
+export function accessOf(method: DescMethod, open: boolean): Access {
+  const { typeName } = method.parent;
+  if (typeName === Health.typeName) return "public";
+  // It says what there is to call: an operator's to know, unless everybody may call it.
+  if (typeName === ServerReflection.typeName || typeName === ServerReflectionAlpha.typeName) {
+    return open ? "caller" : "admin";
   }
+  const access = declared.get(getOption(method, accessOption));
+  if (!access) throw new Error(`${typeName}.${method.name} does not declare who may call it`);
+  return access;
 }

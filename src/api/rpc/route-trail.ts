@@ -30,7 +30,8 @@ const outcomes: Readonly<Record<NonNullable<AttemptRecord["outcome"]>, AttemptOu
   internal: AttemptOutcome.INTERNAL,
 };
 
-const skipReasons: Readonly<Record<SkipRecord["reason"], SkipReason>> = {
+/** Why endpoints are passed over, in the contract's words. */
+export const skipReasons: Readonly<Record<SkipRecord["reason"], SkipReason>> = {
   breaker_open: SkipReason.BREAKER_OPEN,
   rate_limited: SkipReason.RATE_LIMITED,
   concurrency: SkipReason.CONCURRENCY,

@@ -66,7 +66,7 @@ Paste into another terminal, in this folder:
 
   curl -sN ${chat} -d '{"model":"demo","stream":true,"messages":[{"role":"user","content":"Tell me it word by word"}]}'
 
-  npx buf curl --protocol grpc --http2-prior-knowledge --schema proto -d '${prompt}' ${address}/everhop.v1.ChatService/CompleteChat
+  npx buf curl --protocol grpc --http2-prior-knowledge -d '${prompt}' ${address}/everhop.v1.ChatService/CompleteChat
 
 Each request's hops appear below as they happen. Ctrl-C ends it.
 With an everhop.yaml, or OPENAI_API_KEY set, real providers are served.

@@ -1,11 +1,17 @@
 import { isIP } from "node:net";
+import { inspect } from "node:util";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { systemRng } from "../../runtime/rng.ts";
+import { ownAdminKey } from "../admin-key.ts";
 import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
-import { createListener } from "../listener.ts";
+import { listenerLimits } from "../listener/limits.ts";
+import { createListener, type Listener } from "../listener/listener.ts";
 import { loadConfig } from "../load-config.ts";
+import { defaultConnections } from "../memory.ts";
+import { createRedact, type Redact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
+import { readTlsFiles } from "../tls-files.ts";
 import { version } from "../version.ts";
 import { demoBanner, startDemo } from "./demo.ts";
 import { createHopLog } from "./hop-log.ts";
@@ -47,52 +53,100 @@ async function serveConfig(
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const say = (line: string) => console.log(line);
   const clock = systemClock;
+  const tls = readTlsFiles(config, source);
+  const ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
+  const adminKeys = ownKey ? [ownKey.key] : [];
+  const redact = createRedact(config, adminKeys);
+  const reportBug = (error: unknown, requestId = "") => console.error(redact(`bug ${requestId} ${inspect(error)}`));
   const gateway = compose(config, {
     clock,
     rng: systemRng,
     observer: createHopLog(say, config.log.level, () => clock.wallTime()),
-    reportBug: (error, requestId) => console.error(`bug ${requestId}`, error),
+    adminKeys,
+    reportBug,
   });
-  const listener = createListener(gateway.handle, clock);
+  const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;
+  const listener = createListener(gateway.handle, {
+    clock,
+    rng: systemRng,
+    limits: { connections: limits.connections ?? defaultConnections(listenerLimits.connections) },
+    tls,
+    trustedProxies,
+    reportBug,
+  });
   // Before the port is open: whoever sees it open may send a signal.
   const leaving = firstSignal(clock, (signal) => say(`${signal}: leaving; calls in flight may end.`));
-  const { host, port: wanted } = config.server;
+  const broken = firstCrash(gateway, redact);
   const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
+    listener.destroy();
     await gateway.close();
     throw new ConfigError(source, [listenProblem(error, host, wanted)]);
   });
-  const address = `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const address = `${tls ? "https" : "http"}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
   say(`Everhop ${version} listens on ${address} for gRPC, gRPC-Web, Connect and OpenAI's REST API.`);
-  for (const notice of notices) say(`Note: ${notice}.`);
+  for (const notice of ownKey ? [...notices, ownKey.notice] : notices) say(`Note: ${notice}.`);
   if (config.auth.callers.length === 0) {
     say("No callers are configured: whoever reaches the port is served, with any key or none.");
   }
   const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
   say(banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`);
 
-  const stopReloading = reloadOnHangup(gateway, config, say);
-  const signal = await leaving;
+  const stopReloading = reloadOnHangup({ gateway, listener, config, source, say });
+  const reason = await Promise.race([leaving, broken]);
   stopReloading();
-  const preStopMs = signal === "SIGINT" ? 0 : config.drain.pre_stop;
+  const preStopMs = reason === "SIGINT" ? 0 : config.drain.pre_stop;
   await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
   say("Stopped.");
+  if (reason === "crash") process.exitCode = 1;
 }
 
 /**
- * SIGHUP reads the files of keys again; one that cannot be read leaves everything as it is. Without such files it means what it
- * always does: the terminal is gone.
+ * Resolves when something has gone wrong that nobody foresaw: whatever state that has left behind, calls in flight are let end, and
+ * nothing new should come. What happens after it is told as well, and waits for the same end.
+ */
+function firstCrash(gateway: Gateway, redact: Redact): Promise<"crash"> {
+  return new Promise((resolve) => {
+    const onCrash = (error: unknown) => {
+      console.error(redact(`crash: ${inspect(error)}\nThe gateway leaves; calls in flight may end.`));
+      gateway.fail("something in the gateway has broken");
+      resolve("crash");
+    };
+    process.on("uncaughtException", onCrash);
+    process.on("unhandledRejection", onCrash);
+  });
+}
+
+/**
+ * SIGHUP reads the files of keys and of TLS again; one that cannot be read leaves everything as it is. Without such files it means
+ * what it always does: the terminal is gone.
  * @returns how to stop listening
  */
-function reloadOnHangup(gateway: Gateway, config: Config, say: (line: string) => void): () => void {
-  const files = config.providers.flatMap(({ keys_file: path }) => path ?? []);
+function reloadOnHangup({
+  gateway,
+  listener,
+  config,
+  source,
+  say,
+}: {
+  readonly gateway: Gateway;
+  readonly listener: Listener;
+  readonly config: Config;
+  readonly source: string;
+  readonly say: (line: string) => void;
+}): () => void {
+  const { tls } = config.server;
+  const keyFiles = config.providers.flatMap(({ keys_file: path }) => path ?? []);
+  const files = [...keyFiles, ...(tls ? [tls.cert, tls.key] : [])];
   if (files.length === 0) return () => {};
   const onHangup = () => {
     try {
+      const renewed = readTlsFiles(config, source);
       gateway.reloadKeys();
-      say(`SIGHUP: the keys in ${files.join(", ")} were read again.`);
+      if (renewed) listener.renewTls(renewed);
+      say(`SIGHUP: ${files.join(", ")} were read again.`);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      console.error(`SIGHUP: the keys stay as they were. ${error.message}`);
+      console.error(`SIGHUP: everything stays as it was. ${error.message}`);
     }
   };
   process.on("SIGHUP", onHangup);

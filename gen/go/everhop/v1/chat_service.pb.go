@@ -385,7 +385,7 @@ var File_everhop_v1_chat_service_proto protoreflect.FileDescriptor
 const file_everhop_v1_chat_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1deverhop/v1/chat_service.proto\x12\n" +
-	"everhop.v1\x1a\x1beverhop/v1/completion.proto\x1a\x17everhop/v1/prompt.proto\x1a\x1ceverhop/v1/route_trail.proto\x1a\x1egoogle/protobuf/duration.proto\"t\n" +
+	"everhop.v1\x1a\x17everhop/v1/access.proto\x1a\x1beverhop/v1/completion.proto\x1a\x17everhop/v1/prompt.proto\x1a\x1ceverhop/v1/route_trail.proto\x1a\x1egoogle/protobuf/duration.proto\"t\n" +
 	"\x13CompleteChatRequest\x12*\n" +
 	"\x06prompt\x18\x01 \x01(\v2\x12.everhop.v1.PromptR\x06prompt\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.everhop.v1.ChatOptionsR\aoptions\"|\n" +
@@ -411,11 +411,11 @@ const file_everhop_v1_chat_service_proto_rawDesc = "" +
 	"\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n" +
 	"\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n" +
-	"\x18STREAM_RECOVERY_CONTINUE\x10\x032\xaf\x01\n" +
-	"\vChatService\x12Q\n" +
-	"\fCompleteChat\x12\x1f.everhop.v1.CompleteChatRequest\x1a .everhop.v1.CompleteChatResponse\x12M\n" +
+	"\x18STREAM_RECOVERY_CONTINUE\x10\x032\xbb\x01\n" +
+	"\vChatService\x12W\n" +
+	"\fCompleteChat\x12\x1f.everhop.v1.CompleteChatRequest\x1a .everhop.v1.CompleteChatResponse\"\x04\xc8\xda\x18\x02\x12S\n" +
 	"\n" +
-	"StreamChat\x12\x1d.everhop.v1.StreamChatRequest\x1a\x1e.everhop.v1.StreamChatResponse0\x01BJ\n" +
+	"StreamChat\x12\x1d.everhop.v1.StreamChatRequest\x1a\x1e.everhop.v1.StreamChatResponse\"\x04\xc8\xda\x18\x020\x01BJ\n" +
 	"\x0edev.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3"
 
 var (
@@ -471,6 +471,7 @@ func file_everhop_v1_chat_service_proto_init() {
 	if File_everhop_v1_chat_service_proto != nil {
 		return
 	}
+	file_everhop_v1_access_proto_init()
 	file_everhop_v1_completion_proto_init()
 	file_everhop_v1_prompt_proto_init()
 	file_everhop_v1_route_trail_proto_init()

@@ -347,7 +347,7 @@ var File_everhop_v1_models_service_proto protoreflect.FileDescriptor
 const file_everhop_v1_models_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1feverhop/v1/models_service.proto\x12\n" +
-	"everhop.v1\"O\n" +
+	"everhop.v1\x1a\x17everhop/v1/access.proto\"O\n" +
 	"\x11ListModelsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -365,11 +365,11 @@ const file_everhop_v1_models_service_proto_rawDesc = "" +
 	"\vModelTarget\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12%\n" +
 	"\x0eupstream_model\x18\x02 \x01(\tR\rupstreamModel\x12\x1a\n" +
-	"\bpriority\x18\x03 \x01(\x05R\bpriority2\xa3\x01\n" +
-	"\rModelsService\x12K\n" +
+	"\bpriority\x18\x03 \x01(\x05R\bpriority2\xaf\x01\n" +
+	"\rModelsService\x12Q\n" +
 	"\n" +
-	"ListModels\x12\x1d.everhop.v1.ListModelsRequest\x1a\x1e.everhop.v1.ListModelsResponse\x12E\n" +
-	"\bGetModel\x12\x1b.everhop.v1.GetModelRequest\x1a\x1c.everhop.v1.GetModelResponseBJ\n" +
+	"ListModels\x12\x1d.everhop.v1.ListModelsRequest\x1a\x1e.everhop.v1.ListModelsResponse\"\x04\xc8\xda\x18\x02\x12K\n" +
+	"\bGetModel\x12\x1b.everhop.v1.GetModelRequest\x1a\x1c.everhop.v1.GetModelResponse\"\x04\xc8\xda\x18\x02BJ\n" +
 	"\x0edev.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3"
 
 var (
@@ -413,6 +413,7 @@ func file_everhop_v1_models_service_proto_init() {
 	if File_everhop_v1_models_service_proto != nil {
 		return
 	}
+	file_everhop_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1,5 +1,12 @@
 """Every name of everhop.v1: messages, enum values, service stubs. Generated; do not edit."""
 
+from everhop.v1.access_pb2 import (
+    ACCESS_ADMIN,
+    ACCESS_CALLER,
+    ACCESS_PUBLIC,
+    ACCESS_UNSPECIFIED,
+    Access,
+)
 from everhop.v1.chat_service_pb2 import (
     ChatOptions,
     CompleteChatRequest,
@@ -37,6 +44,28 @@ from everhop.v1.completion_pb2 import (
     PartStart,
     TokenAlternative,
     TokenLogprob,
+)
+from everhop.v1.health_service_pb2 import (
+    BREAKER_STATE_CLOSED,
+    BREAKER_STATE_HALF_OPEN,
+    BREAKER_STATE_OPEN,
+    BREAKER_STATE_UNSPECIFIED,
+    BreakerState,
+    ComponentHealth,
+    EndpointHealth,
+    GetHealthRequest,
+    GetHealthResponse,
+    HEALTH_STATUS_DEGRADED,
+    HEALTH_STATUS_DRAINING,
+    HEALTH_STATUS_NOT_SERVING,
+    HEALTH_STATUS_SERVING,
+    HEALTH_STATUS_UNSPECIFIED,
+    HealthStatus,
+)
+from everhop.v1.health_service_pb2_grpc import (
+    HealthServiceServicer,
+    HealthServiceStub,
+    add_HealthServiceServicer_to_server,
 )
 from everhop.v1.models_service_pb2 import (
     GetModelRequest,
@@ -122,6 +151,10 @@ from everhop.v1.usage_pb2 import (
 )
 
 __all__ = [
+    "ACCESS_ADMIN",
+    "ACCESS_CALLER",
+    "ACCESS_PUBLIC",
+    "ACCESS_UNSPECIFIED",
     "ATTEMPT_OUTCOME_CALLER_GONE",
     "ATTEMPT_OUTCOME_INTERNAL",
     "ATTEMPT_OUTCOME_KEY_REFUSED",
@@ -137,8 +170,14 @@ __all__ = [
     "ATTEMPT_OUTCOME_SUPERSEDED",
     "ATTEMPT_OUTCOME_TRANSIENT_FAULT",
     "ATTEMPT_OUTCOME_UNSPECIFIED",
+    "Access",
     "Attempt",
     "AttemptOutcome",
+    "BREAKER_STATE_CLOSED",
+    "BREAKER_STATE_HALF_OPEN",
+    "BREAKER_STATE_OPEN",
+    "BREAKER_STATE_UNSPECIFIED",
+    "BreakerState",
     "Candidate",
     "CandidateEnd",
     "ChatOptions",
@@ -152,6 +191,8 @@ __all__ = [
     "CompletionRestarted",
     "CompletionResumed",
     "CompletionStart",
+    "ComponentHealth",
+    "EndpointHealth",
     "FINISH_REASON_CONTENT_FILTER",
     "FINISH_REASON_LENGTH",
     "FINISH_REASON_STOP",
@@ -159,8 +200,18 @@ __all__ = [
     "FINISH_REASON_UNSPECIFIED",
     "FinishReason",
     "FunctionTool",
+    "GetHealthRequest",
+    "GetHealthResponse",
     "GetModelRequest",
     "GetModelResponse",
+    "HEALTH_STATUS_DEGRADED",
+    "HEALTH_STATUS_DRAINING",
+    "HEALTH_STATUS_NOT_SERVING",
+    "HEALTH_STATUS_SERVING",
+    "HEALTH_STATUS_UNSPECIFIED",
+    "HealthServiceServicer",
+    "HealthServiceStub",
+    "HealthStatus",
     "JsonObjectFormat",
     "JsonSchemaFormat",
     "ListModelsRequest",
@@ -225,5 +276,6 @@ __all__ = [
     "ToolResult",
     "Usage",
     "add_ChatServiceServicer_to_server",
+    "add_HealthServiceServicer_to_server",
     "add_ModelsServiceServicer_to_server",
 ]

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from everhop.v1 import access_pb2 as everhop_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65verhop/v1/models_service.proto\x12\neverhop.v1\"O\n\x11ListModelsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"g\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x11.everhop.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n\x0fGetModelRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x11.everhop.v1.ModelR\x05model\"J\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\x07targets\x18\x02 \x03(\x0b\x32\x17.everhop.v1.ModelTargetR\x07targets\"l\n\x0bModelTarget\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12%\n\x0eupstream_model\x18\x02 \x01(\tR\rupstreamModel\x12\x1a\n\x08priority\x18\x03 \x01(\x05R\x08priority2\xa3\x01\n\rModelsService\x12K\n\nListModels\x12\x1d.everhop.v1.ListModelsRequest\x1a\x1e.everhop.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.everhop.v1.GetModelRequest\x1a\x1c.everhop.v1.GetModelResponseBJ\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65verhop/v1/models_service.proto\x12\neverhop.v1\x1a\x17\x65verhop/v1/access.proto\"O\n\x11ListModelsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"g\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x11.everhop.v1.ModelR\x06models\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n\x0fGetModelRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x11.everhop.v1.ModelR\x05model\"J\n\x05Model\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\x07targets\x18\x02 \x03(\x0b\x32\x17.everhop.v1.ModelTargetR\x07targets\"l\n\x0bModelTarget\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12%\n\x0eupstream_model\x18\x02 \x01(\tR\rupstreamModel\x12\x1a\n\x08priority\x18\x03 \x01(\x05R\x08priority2\xaf\x01\n\rModelsService\x12Q\n\nListModels\x12\x1d.everhop.v1.ListModelsRequest\x1a\x1e.everhop.v1.ListModelsResponse\"\x04\xc8\xda\x18\x02\x12K\n\x08GetModel\x12\x1b.everhop.v1.GetModelRequest\x1a\x1c.everhop.v1.GetModelResponse\"\x04\xc8\xda\x18\x02\x42J\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,18 +33,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'everhop.v1.models_service_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.everhop.v1P\001Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1'
-  _globals['_LISTMODELSREQUEST']._serialized_start=47
-  _globals['_LISTMODELSREQUEST']._serialized_end=126
-  _globals['_LISTMODELSRESPONSE']._serialized_start=128
-  _globals['_LISTMODELSRESPONSE']._serialized_end=231
-  _globals['_GETMODELREQUEST']._serialized_start=233
-  _globals['_GETMODELREQUEST']._serialized_end=266
-  _globals['_GETMODELRESPONSE']._serialized_start=268
-  _globals['_GETMODELRESPONSE']._serialized_end=327
-  _globals['_MODEL']._serialized_start=329
-  _globals['_MODEL']._serialized_end=403
-  _globals['_MODELTARGET']._serialized_start=405
-  _globals['_MODELTARGET']._serialized_end=513
-  _globals['_MODELSSERVICE']._serialized_start=516
-  _globals['_MODELSSERVICE']._serialized_end=679
+  _globals['_MODELSSERVICE'].methods_by_name['ListModels']._loaded_options = None
+  _globals['_MODELSSERVICE'].methods_by_name['ListModels']._serialized_options = b'\310\332\030\002'
+  _globals['_MODELSSERVICE'].methods_by_name['GetModel']._loaded_options = None
+  _globals['_MODELSSERVICE'].methods_by_name['GetModel']._serialized_options = b'\310\332\030\002'
+  _globals['_LISTMODELSREQUEST']._serialized_start=72
+  _globals['_LISTMODELSREQUEST']._serialized_end=151
+  _globals['_LISTMODELSRESPONSE']._serialized_start=153
+  _globals['_LISTMODELSRESPONSE']._serialized_end=256
+  _globals['_GETMODELREQUEST']._serialized_start=258
+  _globals['_GETMODELREQUEST']._serialized_end=291
+  _globals['_GETMODELRESPONSE']._serialized_start=293
+  _globals['_GETMODELRESPONSE']._serialized_end=352
+  _globals['_MODEL']._serialized_start=354
+  _globals['_MODEL']._serialized_end=428
+  _globals['_MODELTARGET']._serialized_start=430
+  _globals['_MODELTARGET']._serialized_end=538
+  _globals['_MODELSSERVICE']._serialized_start=541
+  _globals['_MODELSSERVICE']._serialized_end=716
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,60 @@
+import http2, {
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Clock } from "../../runtime/clock.ts";
+import type { ListenerLimits } from "./limits.ts";
+import { createResetGuard } from "./reset-guard.ts";
+
+const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+
+/** A server that never listens: sockets are handed to it. */
+export function createHttp2(
+  limits: ListenerLimits,
+  clock: Clock,
+  handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+): Http2Server {
+  const server = http2.createServer(
+    {
+      settings: {
+        maxConcurrentStreams: limits.strangersStreams,
+        maxHeaderListSize: limits.headerBytes,
+        headerTableSize: 4096,
+        initialWindowSize: 65_535,
+        enablePush: false,
+      },
+    },
+    handle,
+  );
+  server.on("sessionError", () => {});
+  server.on("session", (session) => guard(session, limits, clock));
+  return server;
+}
+
+function guard(session: ServerHttp2Session, { resetsPerSecond }: ListenerLimits, clock: Clock): void {
+  const resets = createResetGuard(clock, resetsPerSecond, () => session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM));
+  session.on("error", () => session.destroy());
+  // A client that says goodbye in anger, or a parser that has had enough.
+  session.on("goaway", (code) => {
+    if (code !== NGHTTP2_NO_ERROR) session.destroy();
+  });
+  session.on("stream", (stream) => {
+    const over = resets.opened();
+    stream.on("error", () => {});
+    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR && stream.aborted));
+  });
+}
+
+/** A frame that asks a client to open no new stream here, while those that are on their way are still served. */
+const shutdownNotice = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+
+/**
+ * Announces that a connection will be closed, as the protocol advises: without it a request that crosses the farewell on its way
+ * is lost. Node's own `goaway` stops reading where nothing is open, so the frame is written beside it; frames are written
+ * whole, so it lands between two.
+ */
+export function announceClose(socket: { readonly writable: boolean; write(bytes: Buffer): void }): void {
+  if (socket.writable) socket.write(shutdownNotice);
+}

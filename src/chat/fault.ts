@@ -52,6 +52,7 @@ export type LocalFault =
   | { readonly kind: "unknown_route"; readonly route: string }
   | { readonly kind: "method_not_allowed"; readonly allowed: string }
   | { readonly kind: "unsupported_media_type"; readonly expected: string }
+  | { readonly kind: "http2_needed" } // both sides of the call stream at once
   | { readonly kind: "request_too_large"; readonly limitBytes: number }
   | { readonly kind: "unauthorized" }
   | { readonly kind: "forbidden" } // whose key it is may not do this

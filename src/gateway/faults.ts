@@ -103,6 +103,13 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     code: "unsupported_media_type",
     reason: "UNSUPPORTED_MEDIA_TYPE",
   },
+  http2_needed: {
+    ...badRequest,
+    rpc: "unimplemented",
+    http: 505,
+    code: "http2_needed",
+    reason: "HTTP2_NEEDED",
+  },
   request_too_large: {
     ...badRequest,
     rpc: "resource_exhausted",
@@ -397,6 +404,8 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
       return `This route takes ${fault.allowed}.`;
     case "unsupported_media_type":
       return `Expected ${fault.expected}.`;
+    case "http2_needed":
+      return "Both sides of this method stream at once, which takes HTTP/2.";
     case "request_too_large":
       return `The request is larger than ${fault.limitBytes} bytes.`;
     case "unauthorized":

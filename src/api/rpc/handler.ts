@@ -8,6 +8,7 @@ import { ModelsService } from "../../../gen/ts/everhop/v1/models_service_pb.ts";
 import { Health } from "../../../gen/ts/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../gen/ts/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/ts/grpc/reflection/v1alpha/reflection_pb.ts";
+import type { Fault } from "../../chat/fault.ts";
 import { type Access, type Edge, maxTimeoutMs, type Peer } from "../edge.ts";
 import { sendRefusal } from "../rest/handler.ts";
 import { createRpcAdapter } from "./adapter.ts";
@@ -76,14 +77,7 @@ export function createRpcHandler(edge: Edge): RpcHandler {
       account: () => edge.bytes.open(),
       dress: ownError,
       refuse: (request, response, { status }) => {
-        const isMethod = status === 405;
-        sendRefusal(
-          edge,
-          { request, response },
-          isMethod
-            ? { kind: "method_not_allowed", allowed: "POST" }
-            : { kind: "unsupported_media_type", expected: rpcMediaTypes },
-        );
+        sendRefusal(edge, { request, response }, refusalOf(request.method, status));
       },
     },
   );
@@ -93,6 +87,11 @@ export function createRpcHandler(edge: Edge): RpcHandler {
       adapter.handle(request, response, createContextValues().set(peerKey, peer));
     },
   };
+}
+
+function refusalOf(method: string | undefined, status: number): Fault {
+  if (method !== "POST") return { kind: "method_not_allowed", allowed: "POST" };
+  return status === 505 ? { kind: "http2_needed" } : { kind: "unsupported_media_type", expected: rpcMediaTypes };
 }
 
 const rpcMediaTypes =

@@ -1,70 +1,10 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
 import net from "node:net";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { configFile, root, serve, start } from "../support/program.ts";
 
-const root = resolve(import.meta.dirname, "../..");
 const run = promisify(execFile);
-const running: ChildProcess[] = [];
-
-afterEach(() => {
-  for (const child of running.splice(0)) child.kill("SIGKILL");
-});
-
-/** A program under test and what it has printed. */
-interface Started {
-  readonly child: ChildProcess;
-  output(): string;
-  /** Resolves with the match as soon as the output has one. */
-  said(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Resolves with the exit code. */
-  exited: Promise<number | null>;
-}
-
-/** @param detached in a process group of its own, as a terminal has it */
-function start(command: string, args: readonly string[], env: Record<string, string> = {}, detached = false): Started {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(OPENAI_|EVERHOP_|NO_COLOR|FORCE_COLOR)/.test(name),
-  );
-  const child = spawn(command, args, {
-    detached,
-    cwd: root,
-    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
-  });
-  running.push(child);
-  let output = "";
-  const waiting = new Set<() => void>();
-  const take = (chunk: Buffer) => {
-    output += chunk.toString();
-    for (const look of waiting) look();
-  };
-  child.stdout?.on("data", take);
-  child.stderr?.on("data", take);
-  const exited = new Promise<number | null>((done) => child.on("exit", done));
-  const said = (pattern: RegExp) =>
-    new Promise<RegExpExecArray>((done, fail) => {
-      const look = () => {
-        const match = pattern.exec(output);
-        if (match) {
-          waiting.delete(look);
-          done(match);
-        }
-      };
-      waiting.add(look);
-      look();
-      void exited.then((code) => fail(new Error(`it ended with ${code} before it said ${pattern}:\n${output}`)));
-    });
-  return { child, output: () => output, said, exited };
-}
-
-function configFile(yaml: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), "everhop-test-")), "everhop.yaml");
-  writeFileSync(path, yaml);
-  return path;
-}
 
 describe("npm start without any configuration", () => {
   test("serves a demo whose printed commands work as they stand, shows their hops, and drains on SIGTERM", async () => {
@@ -116,9 +56,6 @@ describe("Ctrl-C in npm start", () => {
 });
 
 describe("everhop serve", () => {
-  const serve = (args: readonly string[], env: Record<string, string> = {}) =>
-    start(process.execPath, ["bin/everhop.js", "serve", ...args], env);
-
   test("lets a stream in flight end before it goes, and takes nobody new", async () => {
     const demo = serve(["--port", "0"]);
     const [, address = ""] = await demo.said(/listens on (http:\S+)/);

@@ -8,7 +8,8 @@ import { openWire, rpcNames } from "../support/wires.ts";
 const secrets = {
   caller: "sk-test-canary-caller-7f3a",
   admin: "sk-test-canary-admin-7f3a-0123456789abcdef",
-  provider: "sk-test-canary-provider-7f3a",
+  // Without the beginning by which keys are known at sight.
+  provider: "plain-test-canary-provider-7f3a",
   wrong: "sk-test-canary-wrong-7f3a",
   prompt: 'canary "prompt" 7f3a + ümlaut',
 };

@@ -4,14 +4,48 @@ import { CallerGone } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 
 /** What an answer is written to, of either version of HTTP. */
-export type Sink = Pick<ServerResponse, "write" | "on" | "off" | "writableEnded" | "destroyed">;
+export type Sink = Pick<
+  ServerResponse,
+  "write" | "end" | "on" | "off" | "destroy" | "destroyed" | "writableEnded" | "writableFinished"
+>;
+
+/** How a client's pace is kept. */
+export interface Pace {
+  readonly clock: Clock;
+  /** How long a client may take nothing, ms. */
+  readonly stalledMs: number;
+}
+
+/** Written at once: of more than this nobody could tell whether the client takes any of it. */
+export const sliceBytes = 64 * 1024;
+
+/**
+ * Writes at the client's pace.
+ * @throws CallerGone when it leaves; FaultError when it takes nothing for too long
+ */
+export async function writePaced(sink: Sink, bytes: Uint8Array, pace: Pace): Promise<void> {
+  for (let start = 0; start < bytes.length; start += sliceBytes) {
+    const slice = bytes.length <= sliceBytes ? bytes : bytes.subarray(start, start + sliceBytes);
+    if (!sink.write(slice)) await drained(sink, pace);
+  }
+}
+
+/** Ends an answer, and cuts a client that does not take the rest of it. */
+export function endPaced(sink: Sink, last: string | undefined, { clock, stalledMs }: Pace): void {
+  if (last === undefined) sink.end();
+  else sink.end(last);
+  if (sink.writableFinished || sink.destroyed) return;
+  sink.on(
+    "close",
+    clock.schedule(stalledMs, () => sink.destroy()),
+  );
+}
 
 /**
  * Resolves when the client has taken enough of what was written for more to be of use.
- * @param stalledMs how long it may take nothing
  * @throws CallerGone when it leaves; FaultError when it takes nothing for too long
  */
-export function drained(sink: Sink, clock: Clock, stalledMs: number): Promise<void> {
+export function drained(sink: Sink, { clock, stalledMs }: Pace): Promise<void> {
   if (sink.destroyed || sink.writableEnded) return Promise.reject(new CallerGone());
   return new Promise((resolve, reject) => {
     const onDrain = () => finish(resolve);

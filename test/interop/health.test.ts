@@ -134,13 +134,13 @@ describe("a model", () => {
     readonly title: string;
     readonly expected: "SERVING" | "NOT_SERVING";
     readonly start?: () => ReturnType<typeof startPair>;
-    readonly then?: (pair: Awaited<ReturnType<typeof startPair>>) => unknown;
+    readonly happen?: (pair: Awaited<ReturnType<typeof startPair>>) => unknown;
   }[] = [
     {
       title: "whose breakers are all open",
       expected: "NOT_SERVING",
       start: () => startPair({ a: { schedule: [serverError] }, b: { schedule: [serverError] } }, quickBreakers),
-      then: async ({ address, breakers }) => {
+      happen: async ({ address, breakers }) => {
         expect((await ask(address)).status).toBe(502);
         expect(breakers).toEqual(["a/a-model open", "b/b-model open"]);
       },
@@ -149,7 +149,7 @@ describe("a model", () => {
       title: "one of whose breakers is open",
       expected: "SERVING",
       start: () => startPair({ a: { schedule: [serverError] } }, quickBreakers),
-      then: async ({ address, breakers }) => {
+      happen: async ({ address, breakers }) => {
         expect((await ask(address)).status).toBe(200);
         expect(breakers).toEqual(["a/a-model open"]);
       },
@@ -157,18 +157,18 @@ describe("a model", () => {
     {
       title: "whose breakers are forced open",
       expected: "NOT_SERVING",
-      then: (pair) => setByHand(pair, "forced_open", "a", "b"),
+      happen: (pair) => setByHand(pair, "forced_open", "a", "b"),
     },
     {
       title: "one of whose breakers is forced open",
       expected: "SERVING",
-      then: (pair) => setByHand(pair, "forced_open", "a"),
+      happen: (pair) => setByHand(pair, "forced_open", "a"),
     },
     {
       title: "whose open breakers are forced closed",
       expected: "SERVING",
       start: () => startPair({ a: { schedule: [serverError] }, b: { schedule: [serverError] } }, quickBreakers),
-      then: async (pair) => {
+      happen: async (pair) => {
         await ask(pair.address);
         setByHand(pair, "forced_closed", "b");
       },
@@ -186,12 +186,12 @@ describe("a model", () => {
     {
       title: "whose endpoints are switched off by hand",
       expected: "NOT_SERVING",
-      then: (pair) => setByHand(pair, "disabled", "a", "b"),
+      happen: (pair) => setByHand(pair, "disabled", "a", "b"),
     },
     {
       title: "whose endpoints are left to run dry",
       expected: "NOT_SERVING",
-      then: (pair) => setByHand(pair, "draining", "a", "b"),
+      happen: (pair) => setByHand(pair, "draining", "a", "b"),
     },
     {
       title: "whose endpoints serve only who names them",
@@ -202,7 +202,7 @@ describe("a model", () => {
       title: "whose keys are all refused",
       expected: "NOT_SERVING",
       start: () => startPair({ a: { schedule: [badKey] }, b: { schedule: [badKey] } }),
-      then: async ({ address, providers }) => {
+      happen: async ({ address, providers }) => {
         await ask(address);
         expect(providers.b.seen.length).toBe(1);
       },
@@ -211,19 +211,19 @@ describe("a model", () => {
       title: "whose keys are all without quota",
       expected: "NOT_SERVING",
       start: () => startPair({ a: { schedule: [noQuota] }, b: { schedule: [noQuota] } }),
-      then: ({ address }) => ask(address),
+      happen: ({ address }) => ask(address),
     },
     {
       title: "whose endpoints are out, each for another reason",
       expected: "NOT_SERVING",
       start: () => startPair({ a: { schedule: [badKey] }, b: { schedule: [serverError] } }, quickBreakers),
-      then: ({ address }) => ask(address),
+      happen: ({ address }) => ask(address),
     },
     {
       title: "whose keys are all limited",
       expected: "SERVING",
       start: () => startPair({ a: { schedule: [limited] }, b: { schedule: [limited] } }),
-      then: async ({ address, gateway }) => {
+      happen: async ({ address, gateway }) => {
         expect((await ask(address)).status).toBe(429);
         expect(gateway.explain("think").candidates.map(({ skip }) => skip?.reason)).toEqual([
           "rate_limited",
@@ -239,7 +239,7 @@ describe("a model", () => {
         const changes = { a: { keys: ["refused", "limited"] }, b: { enabled: false } };
         return startPair({ a: { schedule } }, { changes });
       },
-      then: async ({ address, providers }) => {
+      happen: async ({ address, providers }) => {
         await ask(address);
         await ask(address);
         expect(new Set(providers.a.seen.map(({ headers }) => headers.authorization))).toEqual(
@@ -254,7 +254,7 @@ describe("a model", () => {
         const schedule = (_: number, key: string | undefined) => (key === "bad" ? badKey : undefined);
         return startPair({ a: { schedule } }, { changes: { a: { keys: ["bad", "good"] }, b: { enabled: false } } });
       },
-      then: async ({ address, providers }) => {
+      happen: async ({ address, providers }) => {
         for (let turn = 0; turn < 2; turn++) expect((await ask(address)).status).toBe(200);
         expect(providers.a.seen.map(({ headers }) => headers.authorization)).toContain("Bearer bad");
       },
@@ -263,7 +263,7 @@ describe("a model", () => {
       title: "whose endpoints are at our own limit of requests",
       expected: "SERVING",
       start: () => startPair({}, { changes: { each: { max_rps: 0.01 }, b: { enabled: false } } }),
-      then: async ({ address, gateway }) => {
+      happen: async ({ address, gateway }) => {
         expect((await ask(address)).status).toBe(200);
         expect(gateway.explain("think").candidates[0]?.skip?.reason).toBe("rate_limited");
       },
@@ -276,7 +276,7 @@ describe("a model", () => {
           { a: { schedule: [{ kind: "silence" }] } },
           { changes: { a: { max_concurrent: 1 }, b: { enabled: false } } },
         ),
-      then: async ({ address, gateway }) => {
+      happen: async ({ address, gateway }) => {
         const leave = new AbortController();
         onTestFinished(() => leave.abort());
         const body = { model: "think", messages: [{ role: "user", content: "a long one" }] };
@@ -286,9 +286,9 @@ describe("a model", () => {
     },
   ];
 
-  test.each(rows)("$title is $expected", async ({ expected, start = () => startPair(), then }) => {
+  test.each(rows)("$title is $expected", async ({ expected, start = () => startPair(), happen }) => {
     const pair = await start();
-    await then?.(pair);
+    await happen?.(pair);
     expect(await pair.check("model/think")).toBe(expected);
     expect(await pair.watch("model/think").next()).toBe(expected);
     // What providers do is no reason to restart a process.
@@ -297,18 +297,16 @@ describe("a model", () => {
   });
 
   test("is told to its watchers when its breakers open, and again when a call would be let through", async () => {
-    const routing = { breaker: { consecutive: 1, open: "3s", quick_cap: "3s", sole_cap: "3s" } };
-    const { watch, address } = await startPair(
-      { a: { schedule: [serverError] }, b: { schedule: [serverError] } },
-      { routing },
-    );
+    const failing = { schedule: [serverError] };
+    const { watch, address, clock } = await startPair({ a: failing, b: failing }, quickBreakers);
     const watcher = watch("model/think");
-    const other = watch("");
     expect(await watcher.next()).toBe("SERVING");
-    expect(await other.next()).toBe("SERVING");
     await ask(address);
     expect(await watcher.next()).toBe("NOT_SERVING");
-    // Without any call: a balancer sends none to whoever cannot serve.
+    // Their time is over, and no call has come: a balancer sends none to whoever cannot serve.
+    const { now } = clock;
+    vi.spyOn(clock, "now").mockImplementation(() => now() + 11 * 60_000);
+    onTestFinished(() => void vi.restoreAllMocks());
     expect(await watcher.next()).toBe("SERVING");
   });
 
@@ -322,21 +320,27 @@ describe("a model", () => {
   });
 });
 
+/** Whether a timer is being started for the look that all watchers share. */
+function isLook(): boolean {
+  return new Error().stack?.includes("/watched.ts") ?? false;
+}
+
 describe("a process that leaves", () => {
   const everything = ["", ChatService.typeName, "model/think"];
 
   test("is NOT_SERVING with all that it has, at once", async () => {
     const { gateway, check, watch, clock } = await startPair();
+    // The look that comes every second does not come to its help.
+    const { schedule } = clock;
+    vi.spyOn(clock, "schedule").mockImplementation((ms, callback) => (isLook() ? () => {} : schedule(ms, callback)));
+    onTestFinished(() => void vi.restoreAllMocks());
     const watchers = everything.map((service) => watch(service));
     for (const watcher of watchers) expect(await watcher.next()).toBe("SERVING");
-    // No look of the clock's comes to its help.
-    vi.spyOn(clock, "schedule");
     gateway.enter("draining");
     for (const watcher of watchers) expect(await watcher.next()).toBe("NOT_SERVING");
     for (const service of everything) expect(await check(service)).toBe("NOT_SERVING");
     expect(await watch("").next()).toBe("NOT_SERVING");
     await expect(check("nowhere")).rejects.toMatchObject({ code: 5 });
-    vi.restoreAllMocks();
   });
 
   test("says so to its watchers before it closes their streams, however quickly it leaves", async () => {
@@ -369,12 +373,12 @@ test("a name that nobody could have given is refused instead of kept", async () 
 });
 
 describe("a thousand watchers", () => {
-  /** Counts the looks that are due, of those that come every second. */
+  /** Counts the looks that are due. */
   function countLooks(clock: TestGateway["clock"]): { readonly due: number } {
     const { schedule } = clock;
     let due = 0;
     vi.spyOn(clock, "schedule").mockImplementation((delayMs, callback) => {
-      if (delayMs !== 1000) return schedule(delayMs, callback);
+      if (!isLook()) return schedule(delayMs, callback);
       let over = false;
       const end = () => {
         if (!over) due -= 1;
@@ -390,7 +394,7 @@ describe("a thousand watchers", () => {
         stop();
       };
     });
-    onTestFinished(() => vi.restoreAllMocks());
+    onTestFinished(() => void vi.restoreAllMocks());
     return {
       get due() {
         return due;
@@ -410,7 +414,7 @@ describe("a thousand watchers", () => {
       const { watch } = healthOf(gateway, createGrpcTransport({ baseUrl: gateway.address, sessionManager }));
       return Array.from({ length: 100 }, (_, index) => watch(services[index % services.length] ?? ""));
     });
-    expect(looks.due).toBe(0);
+    expect(looks.due, "nobody has been told anything yet").toBe(0);
     const told = await Promise.all(watchers.map((watcher) => watcher.next()));
     expect(told.filter((status) => status === "SERVING").length).toBe(750);
     expect(looks.due).toBe(1);

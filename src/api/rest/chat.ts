@@ -17,7 +17,7 @@ import { allowanceHeaders, compactTrail, routeHeaders } from "../trail-header.ts
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
-import { type Exchange, sendText } from "./exchange.ts";
+import { type Exchange, sendPaced } from "./exchange.ts";
 import { trailJson } from "./trail.ts";
 
 /** `POST /v1/chat/completions`: an OpenAI body in, the upstream's own answer out, on the native lane. */
@@ -45,7 +45,8 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
       ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
     },
   });
-  sendText(exchange.response, 200, text, answerHeaders(edge, exchange, trail, call.caller));
+  const headers = answerHeaders(edge, exchange, trail, call.caller);
+  await sendPaced(exchange.response, text, headers, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
 }
 
 async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../../runtime/clock.ts";
 import type { EdgeLimits } from "../edge.ts";
-import { drained } from "../pace.ts";
+import { drained, endPaced } from "../pace.ts";
 
 /** An answer of events. While nothing else is said it says by comments that it is alive: what is silent, proxies cut. */
 export interface EventStream {
@@ -67,9 +67,9 @@ export function openEventStream(
       let room = true;
       for (const event of events) room = response.write(event);
       lastWordAt = clock.now();
-      if (!room) await drained(response, clock, stalledMs);
+      if (!room) await drained(response, { clock, stalledMs });
     },
-    end: (lastEvents) => void response.end(lastEvents),
+    end: (lastEvents) => endPaced(response, lastEvents, { clock, stalledMs }),
     close: () => disarm(),
   };
 }

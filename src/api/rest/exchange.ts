@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
 import type { RequestIdentity } from "../edge.ts";
+import { endPaced, type Pace, sliceBytes, writePaced } from "../pace.ts";
 
 /** One request with its answer, as a route's handler sees it. */
 export interface Exchange extends RequestIdentity {
@@ -32,10 +33,27 @@ export function sendText(
   json: string,
   headers: Readonly<Record<string, string>> = {},
 ): void {
-  response.writeHead(status, {
-    "content-type": "application/json; charset=utf-8",
-    "content-length": String(Buffer.byteLength(json)),
-    ...headers,
-  });
+  response.writeHead(status, headOf(Buffer.byteLength(json), headers));
   response.end(json);
+}
+
+/**
+ * Sends a JSON answer of whatever length at the client's pace.
+ * @throws CallerGone when it leaves; FaultError when it takes nothing for too long
+ */
+export async function sendPaced(
+  response: ServerResponse,
+  json: string,
+  headers: Readonly<Record<string, string>>,
+  pace: Pace,
+): Promise<void> {
+  const length = Buffer.byteLength(json);
+  response.writeHead(200, headOf(length, headers));
+  // What fits into one write goes in one.
+  if (length > sliceBytes) await writePaced(response, Buffer.from(json), pace);
+  endPaced(response, length > sliceBytes ? undefined : json, pace);
+}
+
+function headOf(length: number, headers: Readonly<Record<string, string>>) {
+  return { "content-type": "application/json; charset=utf-8", "content-length": String(length), ...headers };
 }

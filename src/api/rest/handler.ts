@@ -41,6 +41,8 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
   } catch (error) {
     const failed = CallError.from(error);
     if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, requestId);
+    // Half an answer must not look like a whole one.
+    if (response.headersSent) response.destroy();
     dropRest(request, response);
     const wallTimeMs = edge.machine.clock.wallTime();
     const headers = caller ? allowanceHeaders(edge, caller) : {};

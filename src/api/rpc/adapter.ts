@@ -8,21 +8,17 @@ import {
 } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node";
-import type { Clock } from "../../runtime/clock.ts";
-import { drained } from "../pace.ts";
+import { endPaced, type Pace, writePaced } from "../pace.ts";
 import { dropRest } from "../rest/handler.ts";
 import { dressed } from "./dress.ts";
 import { clampTimeout } from "./timeout.ts";
 
 /** What requests and answers pass on their way to and from Connect. */
-export interface AdapterSetup {
-  readonly clock: Clock;
+export interface AdapterSetup extends Pace {
   /** A request's message, and all of a request that is one, in bytes. */
   readonly readMaxBytes: number;
   readonly writeMaxBytes: number;
   readonly maxTimeoutMs: number;
-  /** A client that takes nothing for so long is cut off, ms. */
-  readonly stalledMs: number;
   /** Runs before a request's body is read. */
   readonly requestGate?: ConnectRouterOptions["requestGate"];
   /** Counts what is read of a request. @returns whom to tell of each piece; `close` when the request is over */
@@ -97,17 +93,17 @@ async function* countedBody(body: AsyncIterable<Uint8Array>, account: { take(byt
 async function write(
   { status, header, body, trailer }: UniversalServerResponse,
   response: ServerResponse,
-  { clock, stalledMs }: AdapterSetup,
+  pace: Pace,
 ): Promise<void> {
   const pieces = body?.[Symbol.asyncIterator]();
   try {
     for (let piece = await pieces?.next(); piece?.done === false; piece = await pieces?.next()) {
       if (!response.headersSent) response.writeHead(status, nodeHeaders(header));
-      if (!response.write(piece.value)) await drained(response, clock, stalledMs);
+      await writePaced(response, piece.value, pace);
     }
     if (!response.headersSent) response.writeHead(status, nodeHeaders(header));
     if (trailer) response.addTrailers(nodeHeaders(trailer) as Record<string, string>); // texts alone
-    response.end();
+    endPaced(response, undefined, pace);
   } catch (error) {
     // Whoever makes the answer learns that nobody takes it, also if it waits for something else.
     pieces?.throw?.(error).catch(() => {});

@@ -19,6 +19,8 @@ export interface DescriptorIndex {
   bytesOf(file: DescFile): Uint8Array<ArrayBuffer>;
 }
 
+type Nested = ReturnType<typeof nestedTypes> extends Iterable<infer Type> ? Type : never;
+
 /** Indexes the files of services, further files, and all that they import. */
 export function createDescriptorIndex(
   services: readonly DescService[],
@@ -27,7 +29,9 @@ export function createDescriptorIndex(
   const files = withImports([...services.map(({ file }) => file), ...furtherFiles]);
   const byName = new Map(files.map((file) => [file.proto.name, file]));
   const bySymbol = new Map(files.flatMap((file) => [...symbolsOf(file)].map((symbol) => [symbol, file] as const)));
-  const extensions = extensionsOf(files);
+  const types = files.flatMap((file) => [...nestedTypes(file)]);
+  const messages = new Set(types.flatMap(({ kind, typeName }) => (kind === "message" ? typeName : [])));
+  const extensions = extensionsOf(types);
   /** Made when first asked for: most files never are. */
   const bytes = new Map<DescFile, Uint8Array<ArrayBuffer>>();
 
@@ -39,7 +43,7 @@ export function createDescriptorIndex(
     extensionNumbers: (message) => {
       const numbers = extensions.get(message);
       if (numbers) return [...numbers.keys()].sort((a, b) => a - b);
-      return bySymbol.has(message) ? [] : undefined;
+      return messages.has(message) ? [] : undefined;
     },
     withImports: (file) => withImports([file]),
     bytesOf(file) {
@@ -78,15 +82,13 @@ function* symbolsOf(file: DescFile): Generator<string> {
   }
 }
 
-/** By the message that they extend, then by number. */
-function extensionsOf(files: readonly DescFile[]): Map<string, Map<number, DescFile>> {
+/** The files of extensions, by the message that they extend, then by number. */
+function extensionsOf(types: readonly Nested[]): Map<string, Map<number, DescFile>> {
   const extensions = new Map<string, Map<number, DescFile>>();
-  for (const file of files) {
-    for (const type of nestedTypes(file)) {
-      if (type.kind !== "extension") continue;
-      const numbers = extensions.get(type.extendee.typeName) ?? new Map<number, DescFile>();
-      extensions.set(type.extendee.typeName, numbers.set(type.number, file));
-    }
+  for (const type of types) {
+    if (type.kind !== "extension") continue;
+    const numbers = extensions.get(type.extendee.typeName) ?? new Map<number, DescFile>();
+    extensions.set(type.extendee.typeName, numbers.set(type.number, type.file));
   }
   return extensions;
 }

@@ -22,8 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Access is who may call a method. Each value lets in all that the values after it let in: an admin may do what a caller may, and
-// everybody may do what is public.
+// Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and no limits of its own, so
+// its key opens none of them.
 type Access int32
 
 const (

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { constants, type Http2ServerResponse } from "node:http2";
 import { type Fault, FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { admit, type Edge, type HeaderOf, identityOf, type Peer, visitorOf } from "../edge.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
@@ -43,7 +45,7 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
     if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, requestId);
     // Half an answer must not look like a whole one.
     if (response.headersSent) response.destroy();
-    dropRest(request, response);
+    dropRest(request, response, edge.machine.clock);
     const wallTimeMs = edge.machine.clock.wallTime();
     const headers = caller ? allowanceHeaders(edge, caller) : {};
     sendError(response, failed, { requestId, traceId, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
@@ -54,7 +56,7 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
 
 /** Answers a request that is none of any protocol. */
 export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Fault): void {
-  dropRest(request, response);
+  dropRest(request, response, edge.machine.clock);
   const shown = { ...identityOf(headersOf(request), edge.rng), seesTrail: false };
   sendError(response, new CallError(fault, undefined), { ...shown, wallTimeMs: edge.machine.clock.wallTime() });
 }
@@ -66,9 +68,20 @@ function headersOf({ headers }: IncomingMessage): HeaderOf {
   };
 }
 
-/** What is left of a request is not read: the connection cannot serve another. */
-export function dropRest(request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete || request.httpVersionMajor !== 1 || response.headersSent) return;
+/**
+ * What is left of a request when its answer ends is not read. Over HTTP/1.1 the connection cannot serve another then; over HTTP/2 the
+ * stream is over, which it would not be before the client says so, and it may wait for us.
+ */
+export function dropRest(request: IncomingMessage, response: ServerResponse, clock: Clock): void {
+  if (request.complete || response.headersSent) return;
+  if (request.httpVersionMajor !== 1) {
+    const { stream } = response as unknown as Http2ServerResponse; // that is what there is beside HTTP/1.1
+    // All of the answer has been handed over but for its trailers; they go first.
+    stream.once("wantTrailers", () => {
+      if (!request.complete) clock.schedule(0, () => stream.close(constants.NGHTTP2_NO_ERROR));
+    });
+    return;
+  }
   const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
   if (hasBody) response.setHeader("connection", "close");
 }

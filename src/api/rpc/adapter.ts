@@ -61,7 +61,7 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
     const asked = counted(universalRequestFromNodeRequest(request, response, undefined, values), account);
     const plain = await handler(asked);
     if (plain.body === undefined && plain.status >= 400 && setup.refuse) return setup.refuse(request, response, plain);
-    dropRest(request, response);
+    dropRest(request, response, setup.clock);
     await write(setup.dress ? await dressed(plain, setup.dress) : plain, response, setup);
   }
 

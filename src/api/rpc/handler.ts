@@ -5,6 +5,7 @@ import { access as accessOption, Access as DeclaredAccess } from "../../../gen/t
 import { ChatService } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
 import { HealthService } from "../../../gen/ts/everhop/v1/health_service_pb.ts";
 import { ModelsService } from "../../../gen/ts/everhop/v1/models_service_pb.ts";
+import { file_google_rpc_error_details } from "../../../gen/ts/google/rpc/error_details_pb.ts";
 import { Health } from "../../../gen/ts/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../gen/ts/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/ts/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -55,7 +56,7 @@ export function createRpcHandler(edge: Edge): RpcHandler {
   );
   const adapter = createRpcAdapter(
     (router) => {
-      const reflection = serverReflection(edge, createDescriptorIndex(services));
+      const reflection = serverReflection(edge, createDescriptorIndex(services, [file_google_rpc_error_details]));
       router.service(ChatService, chatService(edge));
       router.service(ModelsService, modelsService(edge));
       router.service(HealthService, healthService(edge));

@@ -98,17 +98,18 @@ function notFound(asked: string): Answer {
  */
 async function* untilClosing<T>(edge: Edge, requests: AsyncIterable<T>): AsyncGenerator<T> {
   const iterator = requests[Symbol.asyncIterator]();
-  let stopListening = () => {};
-  const closing = new Promise<undefined>((resolve) => {
-    const look = () => {
-      if (edge.stage() === "closing") resolve(undefined);
-    };
-    stopListening = edge.onStage(look);
-    look();
-  });
+  let close = () => {};
+  const look = () => {
+    if (edge.stage() === "closing") close();
+  };
+  const stopListening = edge.onStage(look);
   try {
     while (true) {
-      const next = await Promise.race([iterator.next(), closing]);
+      const next = await new Promise<IteratorResult<T> | undefined>((resolve, reject) => {
+        close = () => resolve(undefined);
+        look();
+        iterator.next().then(resolve, reject);
+      });
       if (!next) throw new ConnectError("the gateway is shutting down", Code.Unavailable);
       if (next.done) return;
       yield next.value;

@@ -22,8 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and no limits of its own, so
-// its key opens none of them.
+// Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and
+// no limits of its own, so its key opens none of them.
 type Access int32
 
 const (

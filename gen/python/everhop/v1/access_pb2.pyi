@@ -36,8 +36,8 @@ class _AccessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Access.ValueTy
     """Callers whose key is an admin's. UNAUTHENTICATED: no key, or a wrong one. PERMISSION_DENIED: a key that is no admin's."""
 
 class Access(_Access, metaclass=_AccessEnumTypeWrapper):
-    """Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and no limits of its own, so
-    its key opens none of them.
+    """Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and
+    no limits of its own, so its key opens none of them.
     """
 
 ACCESS_UNSPECIFIED: Access.ValueType  # 0

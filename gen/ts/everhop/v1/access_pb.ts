@@ -15,8 +15,8 @@ export const file_everhop_v1_access: GenFile = /*@__PURE__*/
   fileDesc("ChdldmVyaG9wL3YxL2FjY2Vzcy5wcm90bxIKZXZlcmhvcC52MSpYCgZBY2Nlc3MSFgoSQUNDRVNTX1VOU1BFQ0lGSUVEEAASEQoNQUNDRVNTX1BVQkxJQxABEhEKDUFDQ0VTU19DQUxMRVIQAhIQCgxBQ0NFU1NfQURNSU4QAzpMCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxipiwMgASgOMhIuZXZlcmhvcC52MS5BY2Nlc3NSBmFjY2Vzc0JKCg5kZXYuZXZlcmhvcC52MVABWjZnaXRodWIuY29tL2V2ZXJob3AvZXZlcmhvcC9nZW4vZ28vZXZlcmhvcC92MTtldmVyaG9wdjFiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
- * Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and no limits of its own, so
- * its key opens none of them.
+ * Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and
+ * no limits of its own, so its key opens none of them.
  *
  * @generated from enum everhop.v1.Access
  */
@@ -52,8 +52,8 @@ export const Access = {
 } as const;
 
 /**
- * Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and no limits of its own, so
- * its key opens none of them.
+ * Access is who may call a method. What is public is everybody's. Chat and models are for callers alone: an admin has no models and
+ * no limits of its own, so its key opens none of them.
  *
  * @generated from enum everhop.v1.Access
  */

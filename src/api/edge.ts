@@ -95,7 +95,7 @@ export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
   const authorization = header("authorization");
   const apiKey = header("x-api-key") || undefined;
   const adminKey = header("x-admin-key") || undefined;
-  const bearer = authorization ? (/^bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? null) : undefined;
+  const bearer = authorization ? (/^bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1] ?? null) : undefined;
   const disagree = apiKey !== undefined && bearer !== undefined && bearer !== apiKey;
   const known = disagree ? undefined : callers.identify(bearer ?? apiKey);
   const isAdmin = callers.isAdmin(adminKey ?? bearer ?? undefined);

@@ -60,9 +60,9 @@ describe("asking a stream what it costs, in the native lane", () => {
       '{"model":"m","stream_options":{"include_usage":true}}',
     ],
     [
-      "writes the same options wherever the caller wrote them twice",
+      "goes by the last options where the caller wrote them twice",
       '{"model":"a","stream_options":{"odd":1},"stream_options":{"odd":2}}',
-      '{"model":"m","stream_options":{"odd":2,"include_usage":true},"stream_options":{"odd":2,"include_usage":true}}',
+      '{"model":"m","stream_options":{"odd":2,"include_usage":true}}',
     ],
   ])("%s, and says that the request is altered", (_, text, expected) => {
     const request = native(text).request(target, "stream", { usage: true });

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { FaultError } from "../../chat/fault.ts";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
@@ -5,6 +6,11 @@ import { type JsonObject, objectOf } from "../../providers/openai/json.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import type { EdgeLimits } from "../edge.ts";
 import type { Exchange } from "./exchange.ts";
+
+/** JSON has one character set; a client that names another has written something else. */
+const jsonType = /^\s*application\/json\s*(?:;(?!.*charset)|;.*charset\s*=\s*"?utf-?8"?\s*(?:;|$)|$)/i;
+/** Deeper than anybody means; what goes through a value by calling itself must come to an end. */
+const maxDepth = 100;
 
 /**
  * Reads a request's JSON object, its text and its value.
@@ -15,9 +21,8 @@ export async function readJson(
   { bodyBytes }: EdgeLimits,
 ): Promise<{ text: string; json: JsonObject }> {
   const { headers } = request;
-  const mediaType = (headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase();
-  if (mediaType !== "application/json") {
-    throw new FaultError({ kind: "unsupported_media_type", expected: "content-type: application/json" });
+  if (!jsonType.test(headers["content-type"] ?? "")) {
+    throw new FaultError({ kind: "unsupported_media_type", expected: "content-type: application/json, in UTF-8" });
   }
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding !== "identity")
@@ -34,6 +39,7 @@ export async function readJson(
   }
   const json = objectOf(value);
   if (!json) throw invalidBody("expected a JSON object");
+  if (isDeeperThan(json, maxDepth)) throw invalidBody(`expected at most ${maxDepth} levels of lists and objects`);
   return { text, json };
 }
 
@@ -59,6 +65,11 @@ function readText(request: IncomingMessage, account: ByteAccount, most: number):
     request.on("end", () => {
       const [first] = chunks;
       const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks);
+      // Node would put marks where a character should be, and nobody would know.
+      if (!isUtf8(bytes)) {
+        reject(invalidBody("expected JSON in UTF-8"));
+        return;
+      }
       // A byte order mark is no JSON, but some clients write one.
       const text = bytes.toString("utf8");
       resolve(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
@@ -66,6 +77,14 @@ function readText(request: IncomingMessage, account: ByteAccount, most: number):
     request.on("error", () => reject(new CallerGone()));
     request.on("aborted", () => reject(new CallerGone()));
   });
+}
+
+function isDeeperThan(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (depth === 0) return true;
+  for (const each of Array.isArray(value) ? value : Object.values(value))
+    if (isDeeperThan(each, depth - 1)) return true;
+  return false;
 }
 
 function tooLarge(limitBytes: number): FaultError {

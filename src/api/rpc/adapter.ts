@@ -37,6 +37,9 @@ export interface RpcAdapter {
   handle(request: IncomingMessage, response: ServerResponse, values?: ContextValues): void;
 }
 
+/** Connect's own, and a decoder that its types do not tell of: what is no UTF-8 is refused, not mended. */
+const jsonOptions = { ignoreUnknownFields: true, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
+
 /**
  * Serves gRPC, gRPC-Web and Connect. Connect's own adapter leaves the writing of a stalled answer to Node, has nothing to say of
  * errors of its own, and allocates what a request merely promises; for the rest Connect does it all.
@@ -47,6 +50,7 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
     readMaxBytes: setup.readMaxBytes,
     writeMaxBytes: setup.writeMaxBytes,
     maxTimeoutMs: setup.maxTimeoutMs,
+    jsonOptions,
     ...(setup.requestGate && { requestGate: setup.requestGate }),
   });
   routes(router);
@@ -58,7 +62,11 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
     clampTimeout(request, setup.maxTimeoutMs);
     const account = setup.account?.();
     response.on("close", () => account?.close());
-    const asked = counted(universalRequestFromNodeRequest(request, response, undefined, values), account);
+    const asked = counted(
+      universalRequestFromNodeRequest(request, response, undefined, values),
+      setup.readMaxBytes,
+      account,
+    );
     const plain = await handler(asked);
     if (plain.body === undefined && plain.status >= 400 && setup.refuse) return setup.refuse(request, response, plain);
     dropRest(request, response, setup.clock);
@@ -74,9 +82,16 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
   };
 }
 
-/** Leaves out what a request promises of its length, for as much would be allocated at once; HTTP holds it to it anyway. */
-function counted(request: UniversalServerRequest, account?: { take(bytes: number): void }): UniversalServerRequest {
-  request.header.delete("content-length");
+/**
+ * Leaves out what a request promises of its length, for as much would be allocated at once; HTTP holds it to it anyway. What is beyond
+ * the limit stays, and is refused for it.
+ */
+function counted(
+  request: UniversalServerRequest,
+  most: number,
+  account?: { take(bytes: number): void },
+): UniversalServerRequest {
+  if (Number(request.header.get("content-length")) <= most) request.header.delete("content-length");
   const { body } = request;
   // Node's requests are read; only what others have parsed is not.
   return account ? { ...request, body: countedBody(body as AsyncIterable<Uint8Array>, account) } : request;

@@ -67,10 +67,13 @@ const foreignReasons: Readonly<Partial<Record<Code, string>>> = {
   [Code.Canceled]: "CANCELED",
 };
 
+/** How Connect puts it that a message cannot be read, for which it blames itself. */
+const unreadable = /^(parse binary|decompression failed)/;
+
 /** An error that Connect has raised, as one of ours: with an ErrorInfo, and the client blamed for what cannot be read. */
 export function ownError(error: ConnectError, headers: Headers): ConnectError {
   const { code: said, rawMessage, metadata } = error;
-  const code = said === Code.Internal && rawMessage.startsWith("parse binary") ? Code.InvalidArgument : said;
+  const code = said === Code.Internal && unreadable.test(rawMessage) ? Code.InvalidArgument : said;
   const requestId = headers.get("x-request-id");
   const info = {
     reason: foreignReasons[code] ?? "INTERNAL",

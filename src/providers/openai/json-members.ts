@@ -12,23 +12,26 @@ export interface MemberEdits {
   /** Members to set, as JSON texts by name: replaced where they stand (each occurrence), else added at the end. */
   readonly set?: Readonly<Record<string, string>>;
   readonly remove?: readonly string[];
+  /** Leaves out all but the last member of each name: the one which counts, and which was checked. */
+  readonly unique?: boolean;
   /** New names by old. A member that is both renamed and set makes room under its new name, and the set one is added. */
   readonly rename?: Readonly<Record<string, string>>;
 }
 
 /**
  * Changes top-level members in the text of a JSON object and leaves every other byte alone: numbers that JavaScript would round,
- * the order of members, duplicates and unknown fields all survive, and nothing large is serialised again.
+ * the order of members, duplicates (if they may) and unknown fields all survive, and nothing large is serialised again.
  * @param json the text of one object, already known to parse
  */
-export function editMembers(json: string, { set = {}, remove = [], rename = {} }: MemberEdits): string {
+export function editMembers(json: string, { set = {}, remove = [], unique = false, rename = {} }: MemberEdits): string {
   const missing = new Set(Object.keys(set));
   let edited = "";
   let copied = json.indexOf("{") + 1;
   let keptAny = false;
   const members = topLevelMembers(json);
+  const last = unique ? new Map(members.map(({ name }, index) => [name, index])) : undefined;
   for (const [index, { name, start, end, valueStart }] of members.entries()) {
-    if (remove.includes(name)) {
+    if (remove.includes(name) || (last && last.get(name) !== index)) {
       // The comma goes too: the one before, or for a leading member the one after.
       if (keptAny) edited += json.slice(copied, json.lastIndexOf(",", start));
       copied = keptAny ? end : (members[index + 1]?.start ?? end);

@@ -50,7 +50,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   function request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest {
     const added = addition(mode, additions);
     const set = { model: JSON.stringify(target.upstreamModel), ...added };
-    return chatRequest(editMembers(text, { set, remove }), mode, added !== undefined);
+    return chatRequest(editMembers(text, { set, remove, unique: true }), mode, added !== undefined);
   }
 
   /** The same request, and the text to go on with. */
@@ -62,7 +62,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       messages: `${messages.slice(0, messages.lastIndexOf("]"))},${JSON.stringify(message)}]`,
       ...jsonTexts(members),
     };
-    return { ...chatRequest(editMembers(text, { set, remove }), "stream", true), prefilled: true };
+    return { ...chatRequest(editMembers(text, { set, remove, unique: true }), "stream", true), prefilled: true };
   }
 
   function continuation(

@@ -21,9 +21,12 @@ export function createHttp1(limits: ListenerLimits, handle: RequestListener): ht
   server.maxHeadersCount = 0;
   server.maxRequestsPerSocket = limits.requestsPerConnection;
   server.on("clientError", (error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket) => {
-    // Where an answer is under way it would land in the middle of that. (Node keeps the answer there, and does the same itself.)
-    const underWay = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent;
-    if (socket.writable && !underWay) refuse(socket as Socket, rawRefusal(refusalOf(error)));
+    // Node keeps the answer that is under way there, and looks at it itself.
+    const answer = (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
+    // What comes behind a whole request has no part in its answer.
+    if (socket.writable && answer?.req.complete) answer.on("finish", () => (socket as Socket).destroySoon());
+    // It would land in the middle of the answer.
+    else if (socket.writable && !answer?.headersSent) refuse(socket as Socket, rawRefusal(refusalOf(error)));
     else socket.destroy();
   });
   server.on("connect", (_request, socket) => refuse(socket as Socket, rawRefusal(noSuchMethod)));

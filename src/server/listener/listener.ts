@@ -11,7 +11,17 @@ import { type Connection, createConnections } from "./connections.ts";
 import { createHttp1, refuse } from "./http1.ts";
 import { announceClose, createHttp2 } from "./http2.ts";
 import { type ListenerLimits, listenerLimits } from "./limits.ts";
-import { badHost, broken, type Refusal, rawRefusal, refusalBody, tlsOnly, tooManyHeaders } from "./refusal.ts";
+import {
+  badHost,
+  broken,
+  headersTooLarge,
+  malformed,
+  type Refusal,
+  rawRefusal,
+  refusalBody,
+  tlsOnly,
+  tooManyHeaders,
+} from "./refusal.ts";
 import { tellApart } from "./tell-apart.ts";
 import { createTlsServer, secureContext, type TlsSetup } from "./tls.ts";
 
@@ -72,6 +82,11 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     if (!connection) return void request.socket.destroy();
     begin(connection, response);
     if (leaving || clock.now() >= connection.agedAt) response.setHeader("connection", "close");
+    if (request.httpVersionMajor !== 1) {
+      // Whoever says that it speaks another version here means to be misunderstood.
+      sendRefusal(response, malformed);
+      return;
+    }
     // HTTP/1.0 need not say whom it asks, and some balancers' checks do not.
     if (request.httpVersion === "1.0") request.headers.host ??= "localhost";
     guarded(request, response, connection);
@@ -152,7 +167,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
   function guarded(request: IncomingMessage, response: ServerResponse, connection: Connection): void {
     response.on("error", () => {});
     const { headers, rawHeaders } = request;
-    const refused = rawHeaders.length > limits.headerCount * 2 ? tooManyHeaders : refusalOfHost(request);
+    const refused = refusalOf(request, limits);
     if (refused) {
       sendRefusal(response, refused);
       return;
@@ -273,10 +288,30 @@ class ConnectedPeer implements Peer {
 /** The authority that was last found to be one: nearly every request names the same. */
 let lastHost: string | undefined;
 
+function refusalOf(request: IncomingMessage, { headerCount, headerBytes }: ListenerLimits): Refusal | undefined {
+  const { headers, rawHeaders, httpVersionMajor } = request;
+  if (rawHeaders.length > headerCount * 2) return tooManyHeaders;
+  if (httpVersionMajor === 1) {
+    const coding = headers["transfer-encoding"];
+    if (coding !== undefined && coding.toLowerCase() !== "chunked") return malformed;
+  } else if (sizeOf(rawHeaders) > headerBytes) {
+    // Node only announces the limit.
+    return headersTooLarge;
+  }
+  return refusalOfHost(request);
+}
+
+/** As HTTP/2 counts it: each field and 32 bytes beside it. */
+function sizeOf(rawHeaders: readonly string[]): number {
+  let size = rawHeaders.length * 16;
+  for (const text of rawHeaders) size += text.length;
+  return size;
+}
+
 function refusalOfHost({ headers, rawHeaders, httpVersionMajor }: IncomingMessage): Refusal | undefined {
   const host = headers[":authority"] ?? headers.host;
   // Of several `Host` Node keeps the first; somebody in between may have gone by the last.
-  if (httpVersionMajor === 1 && countOf(rawHeaders, "host") > 1) return badHost;
+  if (httpVersionMajor === 1 ? countOf(rawHeaders, "host") > 1 : (headers.host ?? host) !== host) return badHost;
   if (host === lastHost && host !== undefined) return undefined;
   if (typeof host !== "string" || !isAuthority(host)) return badHost;
   lastHost = host;

@@ -27,7 +27,8 @@ export const tooManyHeaders = refusal(
   "headers_too_large",
   "The request has too many headers.",
 );
-const headersTooLarge = refusal(
+/** A head larger than it may be. */
+export const headersTooLarge = refusal(
   431,
   "Request Header Fields Too Large",
   "headers_too_large",
@@ -41,7 +42,8 @@ export const noSuchMethod = refusal(405, "Method Not Allowed", "method_not_allow
 export const tlsOnly = refusal(400, "Bad Request", "tls_required", "This port speaks TLS: use https.");
 /** A bug of ours. */
 export const broken = refusal(500, "Internal Server Error", "internal_error", "Something in the gateway went wrong.");
-const malformed = refusal(400, "Bad Request", "invalid_request", "This is not HTTP as the standards have it.");
+/** What the parser lets through, and no standard does. */
+export const malformed = refusal(400, "Bad Request", "invalid_request", "This is not HTTP as the standards have it.");
 
 const byError: Readonly<Record<string, Refusal>> = {
   HPE_HEADER_OVERFLOW: headersTooLarge,

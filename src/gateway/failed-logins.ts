@@ -31,5 +31,12 @@ export function createFailedLogins(clock: Clock): FailedLogins {
 
 /** One customer has all of an IPv6 /64. */
 function placeOf(address: string): string {
-  return address.includes(":") ? address.split(":").slice(0, 4).join(":") : address;
+  if (!address.includes(":")) return address;
+  const [front = "", back = ""] = address.split("::");
+  const groups = front.split(":").filter(Boolean);
+  const behind = back.split(":").filter(Boolean);
+  // `::` stands for as many zeros as are missing.
+  const zeros = address.includes("::") ? Array<string>(Math.max(0, 8 - groups.length - behind.length)).fill("0") : [];
+  const leading = [...groups, ...zeros, ...behind].slice(0, 4);
+  return leading.map((group) => Number.parseInt(group, 16).toString(16)).join(":");
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { constants, type Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
 import { type Fault, FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
@@ -73,17 +73,27 @@ function headersOf({ headers }: IncomingMessage): HeaderOf {
  * stream is over, which it would not be before the client says so, and it may wait for us.
  */
 export function dropRest(request: IncomingMessage, response: ServerResponse, clock: Clock): void {
-  if (request.complete || response.headersSent) return;
+  if (response.headersSent) return;
   if (request.httpVersionMajor !== 1) {
     const { stream } = response as unknown as Http2ServerResponse; // that is what there is beside HTTP/1.1
-    // All of the answer has been handed over but for its trailers; they go first.
-    stream.once("wantTrailers", () => {
-      if (!request.complete) clock.schedule(0, () => stream.close(constants.NGHTTP2_NO_ERROR));
-    });
+    // Whoever has stopped reading the request may call it complete; the stream knows better.
+    if (!stream.readableEnded) stream.once("finish", () => endStream(stream, clock));
     return;
   }
+  if (request.complete) return;
   const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
   if (hasBody) response.setHeader("connection", "close");
+}
+
+/** The answer's end must be on its way before the reset is. */
+const resetMs = 50;
+
+function endStream(stream: ServerHttp2Stream, clock: Clock): void {
+  if (stream.readableEnded || stream.destroyed) return;
+  // Unread bytes would keep the stream, and take of what the connection may send.
+  stream.removeAllListeners("data");
+  stream.resume();
+  clock.schedule(resetMs, () => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
 /** @throws FaultError when there is no such route, or not with this method */

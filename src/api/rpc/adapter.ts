@@ -12,6 +12,7 @@ import { endPaced, type Pace, writePaced } from "../pace.ts";
 import { dropRest } from "../rest/handler.ts";
 import { dressed } from "./dress.ts";
 import { clampTimeout } from "./timeout.ts";
+import { wholeMessages } from "./whole-messages.ts";
 
 /** What requests and answers pass on their way to and from Connect. */
 export interface AdapterSetup extends Pace {
@@ -21,12 +22,17 @@ export interface AdapterSetup extends Pace {
   readonly maxTimeoutMs: number;
   /** Runs before a request's body is read. */
   readonly requestGate?: ConnectRouterOptions["requestGate"];
-  /** Counts what is read of a request. @returns whom to tell of each piece; `close` when the request is over */
-  readonly account?: () => { take(bytes: number): void; close(): void };
   /** Makes a status that a program can act on of an error that Connect itself has raised. */
   readonly dress?: (error: ConnectError, headers: Headers) => ConnectError;
   /** Answers what is no request of any protocol: a wrong method or media type. */
   readonly refuse?: (request: IncomingMessage, response: ServerResponse, answer: UniversalServerResponse) => void;
+}
+
+/** What goes with a request. */
+export interface Told {
+  readonly values?: ContextValues;
+  /** Told of each piece that is read of the request. What it throws ends the request. */
+  readonly take?: (bytes: number) => void;
 }
 
 /** RPC on Node's server. */
@@ -34,7 +40,7 @@ export interface RpcAdapter {
   /** Paths of its methods. */
   readonly paths: ReadonlySet<string>;
   /** Answers a request to one of its paths. */
-  handle(request: IncomingMessage, response: ServerResponse, values?: ContextValues): void;
+  handle(request: IncomingMessage, response: ServerResponse, told?: Told): void;
 }
 
 /** Connect's own, and a decoder that its types do not tell of: what is no UTF-8 is refused, not mended. */
@@ -56,18 +62,12 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
-  async function answer(request: IncomingMessage, response: ServerResponse, values?: ContextValues): Promise<void> {
+  async function answer(request: IncomingMessage, response: ServerResponse, { values, take }: Told): Promise<void> {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "");
     if (!handler) throw new Error("there is no such method");
     clampTimeout(request, setup.maxTimeoutMs);
-    const account = setup.account?.();
-    response.on("close", () => account?.close());
-    const asked = counted(
-      universalRequestFromNodeRequest(request, response, undefined, values),
-      setup.readMaxBytes,
-      account,
-    );
-    const plain = await handler(asked);
+    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    const plain = await handler({ ...asked, body: bodyOf(asked, setup.readMaxBytes, take) });
     if (plain.body === undefined && plain.status >= 400 && setup.refuse) return setup.refuse(request, response, plain);
     dropRest(request, response, setup.clock);
     await write(setup.dress ? await dressed(plain, setup.dress) : plain, response, setup);
@@ -75,31 +75,35 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
 
   return {
     paths: new Set(handlers.keys()),
-    handle(request, response, values) {
+    handle(request, response, told = {}) {
       // Whatever goes wrong now does so because the client is gone or does not listen.
-      answer(request, response, values).catch(() => response.destroy());
+      answer(request, response, told).catch(() => response.destroy());
     },
   };
 }
 
+/** Bodies of one message without anything before it. */
+const unary = /^application\/(json|proto)\b/i;
+
 /**
- * Leaves out what a request promises of its length, for as much would be allocated at once; HTTP holds it to it anyway. What is beyond
- * the limit stays, and is refused for it.
+ * A request's body, counted, and without promises: Connect allocates as much as is promised, of a whole body in its length, of a
+ * message in the five bytes before it. HTTP holds the one to it anyway, and of the other nothing is passed on before it is
+ * there. What is beyond the limit is, and is refused for it.
  */
-function counted(
-  request: UniversalServerRequest,
+function bodyOf(
+  { header, body }: UniversalServerRequest,
   most: number,
-  account?: { take(bytes: number): void },
-): UniversalServerRequest {
-  if (Number(request.header.get("content-length")) <= most) request.header.delete("content-length");
-  const { body } = request;
+  take: (bytes: number) => void = () => {},
+): AsyncIterable<Uint8Array> {
+  if (Number(header.get("content-length")) <= most) header.delete("content-length");
   // Node's requests are read; only what others have parsed is not.
-  return account ? { ...request, body: countedBody(body as AsyncIterable<Uint8Array>, account) } : request;
+  const pieces = counted(body as AsyncIterable<Uint8Array>, take);
+  return unary.test(header.get("content-type") ?? "") ? pieces : wholeMessages(pieces, most);
 }
 
-async function* countedBody(body: AsyncIterable<Uint8Array>, account: { take(bytes: number): void }) {
+async function* counted(body: AsyncIterable<Uint8Array>, take: (bytes: number) => void): AsyncIterable<Uint8Array> {
   for await (const bytes of body) {
-    account.take(bytes.length);
+    take(bytes.length);
     yield bytes;
   }
 }

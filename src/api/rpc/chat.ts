@@ -1,11 +1,13 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { durationMs as msOfDuration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   StreamRecovery as AskedRecovery,
   type ChatOptions,
   type ChatService,
+  CompleteChatRequestSchema,
   CompleteChatResponseSchema,
+  StreamChatRequestSchema,
   StreamChatResponseSchema,
 } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
 import { checkPrompt, maxFallbackProviders, outside, ranges } from "../../chat/check.ts";
@@ -22,6 +24,7 @@ import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { type RpcCall, startCall, unaryCall } from "./call.ts";
 import { routeTrail } from "./route-trail.ts";
+import { countUnpacked } from "./visit.ts";
 
 /** ChatService on the gateway. */
 export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
@@ -29,6 +32,7 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
   return {
     completeChat: (request, context) =>
       unaryCall(edge, context, async (rpc) => {
+        countUnpacked(context, () => toBinary(CompleteChatRequestSchema, request).length);
         const prompt = checked(request);
         const call = callOf(prompt, request.options, rpc, context);
         const { value, trail } = await complete(machine, call, typedLane(prompt));
@@ -44,6 +48,7 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
       let stream: OpenStream<CompletionEvent> | undefined;
       try {
         const opened = await rpc.guard(async () => {
+          countUnpacked(context, () => toBinary(StreamChatRequestSchema, request).length);
           const prompt = checked(request);
           return open(machine, callOf(prompt, request.options, rpc, context), typedLane(prompt));
         });

@@ -39,7 +39,10 @@ export function connectError(
   const { rpc, reason } = failureOf(fault);
   const delayMs = retryDelayMs(fault);
   const providerCode = "providerCode" in fault ? fault.providerCode : undefined;
-  const metadata = { request_id: shown.requestId, ...(providerCode && { provider_code: providerCode.toWellFormed() }) };
+  const metadata = {
+    ...(shown.requestId && { request_id: shown.requestId }),
+    ...(providerCode && { provider_code: providerCode.toWellFormed() }),
+  };
   const details: NonNullable<ConstructorParameters<typeof ConnectError>[3]> = [];
   details.push(detail(ErrorInfoSchema, { reason, domain: "everhop", metadata }));
   const fieldViolations = violationsOf(fault);
@@ -72,7 +75,7 @@ const unreadable = /^(parse binary|decompression failed)/;
 
 /** An error that Connect has raised, as one of ours: with an ErrorInfo, and the client blamed for what cannot be read. */
 export function ownError(error: ConnectError, headers: Headers): ConnectError {
-  const { code: said, rawMessage, metadata } = error;
+  const { code: said, rawMessage } = error;
   const code = said === Code.Internal && unreadable.test(rawMessage) ? Code.InvalidArgument : said;
   const requestId = headers.get("x-request-id");
   const info = {
@@ -80,7 +83,8 @@ export function ownError(error: ConnectError, headers: Headers): ConnectError {
     domain: "everhop",
     metadata: requestId ? { request_id: requestId } : {},
   };
-  return new ConnectError(rawMessage, code, metadata, [detail(ErrorInfoSchema, info)]);
+  // What it carries of headers and trailers stands in the answer already.
+  return new ConnectError(rawMessage, code, undefined, [detail(ErrorInfoSchema, info)]);
 }
 
 /** As many violations as fit beside the rest of a status, and as text that UTF-8 can hold. */

@@ -20,7 +20,7 @@ import { healthService } from "./health-service.ts";
 import { modelsService } from "./models.ts";
 import { serverReflection } from "./reflection.ts";
 import { standardHealth } from "./standard-health.ts";
-import { letIn, peerKey } from "./visit.ts";
+import { accountKey, letIn, peerKey, takeFrom } from "./visit.ts";
 
 const maxResponseBytes = 64 << 20;
 
@@ -75,7 +75,6 @@ export function createRpcHandler(edge: Edge): RpcHandler {
         const access = accesses.get(`/${context.service.typeName}/${context.method.name}`) ?? "admin";
         letIn(edge, context, access);
       },
-      account: () => edge.bytes.open(),
       dress: ownError,
       refuse: (request, response, { status }) => {
         sendRefusal(edge, { request, response }, refusalOf(request.method, status));
@@ -85,7 +84,10 @@ export function createRpcHandler(edge: Edge): RpcHandler {
   return {
     accessOn: (path) => accesses.get(path),
     handle(request, response, peer) {
-      adapter.handle(request, response, createContextValues().set(peerKey, peer));
+      const account = edge.bytes.open();
+      response.on("close", account.close);
+      const values = createContextValues().set(peerKey, peer).set(accountKey, account);
+      adapter.handle(request, response, { values, take: takeFrom(account) });
     },
   };
 }

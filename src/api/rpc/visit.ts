@@ -1,10 +1,13 @@
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import { CallError } from "../../gateway/call.ts";
 import { type Access, admit, type Edge, type Peer, type Visitor, visitorOf } from "../edge.ts";
 import { connectError } from "./errors.ts";
 
 /** The other end of a call's connection, handed to Connect with the request. */
 export const peerKey = createContextKey<Peer>({ address: "", welcome() {} });
+/** What a call may hold of the process's memory. */
+export const accountKey = createContextKey<ByteAccount>({ take() {}, close() {} });
 const visitorKey = createContextKey<Visitor | undefined>(undefined);
 
 /** Lets a call in before its body is read. @throws ConnectError */
@@ -19,6 +22,26 @@ export function letIn(edge: Edge, context: HandlerContext, access: Access): void
   } catch (error) {
     throw connectError(CallError.from(error), { requestId, seesTrail: false, headers: {} });
   }
+}
+
+/** Takes of an account so that Connect can pass a refusal on. */
+export function takeFrom(account: ByteAccount): (bytes: number) => void {
+  return (bytes) => {
+    try {
+      account.take(bytes);
+    } catch (error) {
+      throw connectError(CallError.from(error), { requestId: "", seesTrail: false, headers: {} });
+    }
+  };
+}
+
+/** Headers by which each protocol says that a message was packed. */
+const packings = ["content-encoding", "connect-content-encoding", "grpc-encoding"];
+
+/** Counts what a call's message has become, where it was counted packed. @throws FaultError when there is no room for it */
+export function countUnpacked({ requestHeader, values }: HandlerContext, size: () => number): void {
+  const isPacked = packings.some((name) => (requestHeader.get(name) ?? "identity") !== "identity");
+  if (isPacked) values.get(accountKey).take(size());
 }
 
 /** Who makes a call that was let in. */

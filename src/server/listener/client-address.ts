@@ -20,11 +20,14 @@ export function createClientAddress(trusted: readonly string[]): ClientAddress {
   return (remoteAddress, headers) => {
     const nearest = plain(remoteAddress);
     if (!isProxy(nearest)) return nearest;
-    const real = headers["x-real-ip"];
-    if (typeof real === "string" && isIP(real)) return plain(real);
-    const forwarded = String(headers["x-forwarded-for"] ?? "").split(",");
+    const forwarded = headers["x-forwarded-for"];
+    // Most proxies add to the one and hand the other through as it came.
+    if (forwarded === undefined) {
+      const real = headers["x-real-ip"];
+      return typeof real === "string" && isIP(real) ? plain(real) : nearest;
+    }
     // From the right: each proxy has added whom it saw, and the first that is none of ours is the client.
-    for (const hop of forwarded.reverse()) {
+    for (const hop of String(forwarded).split(",").reverse()) {
       const address = plain(hop.trim());
       if (!isIP(address)) return nearest;
       if (!isProxy(address)) return address;

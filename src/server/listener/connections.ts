@@ -16,6 +16,8 @@ export interface Connection {
   open: number;
   /** Whether a request has ever come. */
   used: boolean;
+  /** Whether it has been asked to go. */
+  asked: boolean;
   /** Whether a caller has shown its key on it. */
   welcome: boolean;
   /** What HTTP is spoken on: the socket, or its TLS. Undefined until that is known. */
@@ -60,6 +62,7 @@ export function createConnections(clock: Clock, { connections: most }: ListenerL
         idleSince: clock.now(),
         open: 0,
         used: false,
+        asked: false,
         welcome: false,
         channel: undefined,
         session: undefined,

@@ -5,6 +5,7 @@ import http2, {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Clock } from "../../runtime/clock.ts";
+import type { Connection } from "./connections.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { createResetGuard } from "./reset-guard.ts";
 
@@ -18,6 +19,9 @@ export function createHttp2(
 ): Http2Server {
   const server = http2.createServer(
     {
+      // Node's own are met by honest clients that give up many old streams at once; the guard below knows them apart.
+      streamResetBurst: 10_000,
+      streamResetRate: 1000,
       settings: {
         maxConcurrentStreams: limits.strangersStreams,
         maxHeaderListSize: limits.headerBytes,
@@ -43,18 +47,27 @@ function guard(session: ServerHttp2Session, { resetsPerSecond }: ListenerLimits,
   session.on("stream", (stream) => {
     const over = resets.opened();
     stream.on("error", () => {});
-    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR && stream.aborted));
+    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR));
   });
 }
 
 /** A frame that asks a client to open no new stream here, while those that are on their way are still served. */
 const shutdownNotice = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
+/** What the notice promises: every stream that is on its way. */
+const lastStreamId = 2 ** 31 - 1;
+
 /**
  * Announces that a connection will be closed, as the protocol advises: without it a request that crosses the farewell on its way
  * is lost. Node's own `goaway` stops reading where nothing is open, so the frame is written beside it; frames are written
- * whole, so it lands between two.
+ * whole, so it lands between two. TLS takes one write at a time, and Node ends the process over a second one: there only
+ * connections with something open are told, by Node.
  */
-export function announceClose(socket: { readonly writable: boolean; write(bytes: Buffer): void }): void {
-  if (socket.writable) socket.write(shutdownNotice);
+export function announceClose({ session, channel, socket, open }: Connection): void {
+  if (!session || session.closed || session.destroyed) return;
+  if (channel === socket) {
+    if (socket.writable) socket.write(shutdownNotice);
+  } else if (open > 0) {
+    session.goaway(NGHTTP2_NO_ERROR, lastStreamId);
+  }
 }

@@ -59,8 +59,6 @@ export interface ListenerSetup {
   reportBug(error: unknown): void;
 }
 
-/** After a connection is closed in HTTP/2's own terms its socket is left so long. */
-const lingerMs = 1000;
 /** How often idle and aged connections are looked for. */
 const sweepMs = 1000;
 /** How long after the announcement a client may not have heard of it. */
@@ -104,13 +102,6 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     if (!connection) return void session.destroy();
     connection.session = session;
     byOwner.set(session, connection);
-    session.on("close", () => {
-      const { socket } = connection;
-      socket.on(
-        "close",
-        clock.schedule(lingerMs, () => socket.destroy()),
-      );
-    });
   });
   /** The connection that is being handed to a server: its session is made before that call is over. */
   let speaking: Connection | undefined;
@@ -189,18 +180,27 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
 
   const stopSweeping = repeat(clock, sweepMs, () => {
     const now = clock.now();
-    for (const connection of connections.idle()) {
-      const { session, used, agedAt } = connection;
-      const idleMs = now - (connection.idleSince ?? now);
+    for (const connection of connections) {
+      const { session, socket, used, agedAt, idleSince } = connection;
+      const isOld = now >= agedAt;
+      if (idleSince === undefined) {
+        if (isOld) ask(connection);
+        continue;
+      }
+      const idleMs = now - idleSince;
+      // It was told to go and has had its time: a client may never close its end, or be in the middle of a frame for ever.
+      if (session?.closed && idleMs >= sweepMs) socket.destroy();
       // Of HTTP/1.1 Node itself counts what is idle.
-      const tooLong = session !== undefined && idleMs >= (used ? limits.idleMs : limits.headersMs);
-      if (tooLong || (now >= agedAt && idleMs >= sweepMs)) close(connection);
+      else if (session && idleMs >= (used ? limits.idleMs : limits.headersMs)) session.close();
+      else if (isOld && idleMs >= sweepMs) session ? session.close() : socket.destroySoon();
     }
   });
 
-  function close({ session, socket }: Connection): void {
-    if (session) session.close();
-    else socket.destroySoon();
+  /** HTTP/1.1 is asked with its next answer. */
+  function ask(connection: Connection): void {
+    if (connection.asked) return;
+    connection.asked = true;
+    announceClose(connection);
   }
 
   return {
@@ -218,7 +218,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     announce() {
       if (leaving) return;
       leaving = true;
-      for (const { session, channel } of connections) if (session && channel) announceClose(channel);
+      for (const connection of connections) ask(connection);
     },
     stop() {
       const announced = leaving;
@@ -349,7 +349,10 @@ function sendRefusal(response: ServerResponse, refused: Refusal): void {
 
 /** HTTP/2 has no time limit of its own for a request that never becomes whole. */
 function boundArrival({ stream }: Http2ServerRequest, clock: Clock, requestMs: number): void {
-  const disarm = clock.schedule(requestMs, () => stream.close(constants.NGHTTP2_CANCEL));
+  const disarm = clock.schedule(requestMs, () => {
+    stream.close(constants.NGHTTP2_CANCEL);
+    stream.destroy();
+  });
   stream.on("end", disarm);
   stream.on("close", disarm);
 }

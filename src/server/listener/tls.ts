@@ -30,7 +30,7 @@ export function secureContext({ cert, key, clientCa }: TlsSetup): SecureContextO
 export function createTlsServer(setup: TlsSetup, handshakeTimeout: number): tls.Server {
   const options: TlsOptions = {
     ...secureContext(setup),
-    ALPNProtocols: ["h2", "http/1.1"],
+    ALPNProtocols: ["h2", "http/1.1", "http/1.0"],
     honorCipherOrder: true,
     handshakeTimeout,
     requestCert: setup.clientCa !== undefined,

@@ -38,8 +38,8 @@ describe.skipIf(!hasBrowser)("a page of another origin, in a browser,", () => {
   }
 
   /** Asks from inside of the page. */
-  const ask = (tab: Page, question: PageQuestion): Promise<PageAnswer> =>
-    tab.evaluate(`ask(${JSON.stringify(question)})`);
+  const ask = (tab: Page, question: Omit<PageQuestion, "model">, model = "think"): Promise<PageAnswer> =>
+    tab.evaluate(`ask(${JSON.stringify({ ...question, model })})`);
 
   describe.each(ports)("calling $name,", (port) => {
     test.each(calls)("is answered by $protocol, $mode, and reads who answered", async ({ protocol, mode }) => {
@@ -67,11 +67,12 @@ describe.skipIf(!hasBrowser)("a page of another origin, in a browser,", () => {
     }
   });
 
-  test("reads of an error what it is and whose request it was", async () => {
+  test.each(calls)("reads what is wrong and which request it was, by $protocol, $mode", async (call) => {
     if (!clear) throw new Error("there is no port");
     const { address } = await startPair(clear, { cors: { origins: [page.origin] } });
     const tab = await openPage();
-    const told = await ask(tab, { address, protocol: "Connect", mode: "unary", text: "", requestId: "page-3" });
-    expect(told.error).toMatch(/invalid_argument/);
+    const told = await ask(tab, { address, ...call, text: "x", requestId: "page-3" }, "everhop/no-such-model");
+    expect(told.error).toMatch(/^\[not_found\] /);
+    expect(told.headers).toMatchObject({ "x-request-id": "page-3" });
   });
 });

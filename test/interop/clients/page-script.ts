@@ -10,6 +10,7 @@ export interface PageQuestion {
   readonly address: string;
   readonly protocol: "Connect" | "gRPC-Web";
   readonly mode: "unary" | "stream";
+  readonly model: string;
   readonly text: string;
   readonly requestId: string;
 }
@@ -38,7 +39,9 @@ async function ask(question: PageQuestion): Promise<PageAnswer> {
   try {
     await (question.mode === "unary" ? complete : stream)(client, question, told);
   } catch (reason) {
-    error = ConnectError.from(reason).message;
+    const failure = ConnectError.from(reason);
+    error = failure.message;
+    told.headers = Object.fromEntries(failure.metadata);
   }
   const { pieces, provider, headers } = told;
   return { text: pieces.join(""), pieces: pieces.length, provider, headers, error };
@@ -62,10 +65,10 @@ async function stream(client: Client<typeof ChatService>, question: PageQuestion
   }
 }
 
-function requestOf({ text }: PageQuestion) {
+function requestOf({ model, text }: PageQuestion) {
   return {
     prompt: {
-      model: "think",
+      model,
       messages: [{ role: Role.USER, parts: [{ kind: { case: "text" as const, value: text } }] }],
     },
   };

@@ -17,9 +17,9 @@ import {
   uint32,
 } from "../bad-input/http2-frames.ts";
 import { envelope, goodRequest } from "../bad-input/rpc.ts";
+import { hasOpenssl, makeCertificate } from "../support/certificates.ts";
 import { startGateway } from "../support/gateway.ts";
 import { openTransport } from "../support/wires.ts";
-import { hasOpenssl, makeCertificate } from "./certificates.ts";
 import { type Line, type Manners, openLine } from "./line.ts";
 import { goodBody, pause, startTarget, type Target, until } from "./target.ts";
 import { configOf, startHeldUpstream, startLargeUpstream } from "./upstream.ts";

@@ -9,8 +9,8 @@ import tls, { type ConnectionOptions, type TLSSocket } from "node:tls";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { httpRequest, talk } from "../bad-input/http1.ts";
 import { preface, settings } from "../bad-input/http2-frames.ts";
+import { type Certificate, hasOpenssl, makeAuthority, makeCertificate } from "../support/certificates.ts";
 import { startGateway, type TestGateway } from "../support/gateway.ts";
-import { type Certificate, hasOpenssl, makeAuthority, makeCertificate } from "./certificates.ts";
 import { openLine } from "./line.ts";
 import { until } from "./target.ts";
 

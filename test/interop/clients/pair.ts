@@ -1,9 +1,9 @@
 import { expect } from "vitest";
 import type { ListenerSetup } from "../../../src/server/listener/listener.ts";
+import { type Certificate, hasOpenssl, makeCertificate } from "../../support/certificates.ts";
 import { poolConfig, startGateway, startProviders } from "../../support/gateway.ts";
-import { type Certificate, makeCertificate } from "./certificate.ts";
 
-const certificate = makeCertificate();
+const certificate = hasOpenssl ? makeCertificate("localhost") : undefined;
 
 /** How the port is reached. */
 export interface Port {

@@ -9,6 +9,12 @@ export type Sink = Pick<
   "write" | "end" | "on" | "off" | "destroy" | "destroyed" | "writableEnded" | "writableFinished"
 >;
 
+/** Whether nobody takes what would be written now. An answer over HTTP/2 does not know by itself; its stream does. */
+export function isGone(sink: Sink): boolean {
+  const { stream } = sink as { readonly stream?: { readonly destroyed: boolean } };
+  return sink.destroyed || stream?.destroyed === true;
+}
+
 /** How a client's pace is kept. */
 export interface Pace {
   readonly clock: Clock;
@@ -34,7 +40,7 @@ export async function writePaced(sink: Sink, bytes: Uint8Array, pace: Pace): Pro
 export function endPaced(sink: Sink, last: string | undefined, { clock, stalledMs }: Pace): void {
   if (last === undefined) sink.end();
   else sink.end(last);
-  if (sink.writableFinished || sink.destroyed) return;
+  if (sink.writableFinished || isGone(sink)) return;
   sink.on(
     "close",
     clock.schedule(stalledMs, () => sink.destroy()),
@@ -46,7 +52,7 @@ export function endPaced(sink: Sink, last: string | undefined, { clock, stalledM
  * @throws CallerGone when it leaves; FaultError when it takes nothing for too long
  */
 export function drained(sink: Sink, { clock, stalledMs }: Pace): Promise<void> {
-  if (sink.destroyed || sink.writableEnded) return Promise.reject(new CallerGone());
+  if (isGone(sink) || sink.writableEnded) return Promise.reject(new CallerGone());
   return new Promise((resolve, reject) => {
     const onDrain = () => finish(resolve);
     const onClose = () => finish(() => reject(new CallerGone()));

@@ -39,8 +39,10 @@ export interface UpstreamBody {
   cancel(): void;
 }
 
-/** Unread bytes at which the socket is stopped. */
-const highWaterBytes = 256 * 1024;
+/** Unread bytes at which the socket is stopped: as much again may be on its way out, and in undici's hands. */
+const highWaterBytes = 64 * 1024;
+/** Given by one read at most: what is made of it is many times as large, and may wait for a client that does not read. */
+const mostReadBytes = 16 * 1024;
 /** Providers send small heads; more is an attack or a mistake. */
 const maxHeaderBytes = 64 * 1024;
 
@@ -141,12 +143,13 @@ class Exchange implements ConnectedHandler, UpstreamBody {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const waiter = this.#takeWaiter();
-    if (waiter) {
+    if (waiter && chunk.length <= mostReadBytes) {
       waiter.resolve(chunk);
       return;
     }
     this.#chunks.push(chunk);
     this.#queuedBytes += chunk.length;
+    waiter?.resolve(this.#takeQueued());
     if (this.#queuedBytes >= highWaterBytes) controller.pause();
   }
 
@@ -168,10 +171,10 @@ class Exchange implements ConnectedHandler, UpstreamBody {
 
   read(withinMs?: number): Promise<Buffer | "end" | "silence"> {
     if (this.#chunks.length > 0) {
-      const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
-      this.#chunks = [];
-      if (this.#queuedBytes >= highWaterBytes) this.#controller?.resume();
-      this.#queuedBytes = 0;
+      const wasFull = this.#queuedBytes >= highWaterBytes;
+      const bytes = this.#takeQueued();
+      // It may bring the next bytes at once, which may fill the queue again.
+      if (wasFull && this.#queuedBytes < highWaterBytes) this.#controller?.resume();
       return Promise.resolve(bytes);
     }
     if (this.#end) return "error" in this.#end ? Promise.reject(this.#end.error) : Promise.resolve("end");
@@ -211,6 +214,15 @@ class Exchange implements ConnectedHandler, UpstreamBody {
     } else {
       waiter?.resolve("end");
     }
+  }
+
+  /** The first of what is queued, as much as one read gives. */
+  #takeQueued(): Buffer {
+    const all = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks); // there is one
+    const bytes = all.subarray(0, mostReadBytes);
+    this.#chunks = bytes.length < all.length ? [all.subarray(bytes.length)] : [];
+    this.#queuedBytes -= bytes.length;
+    return bytes;
   }
 
   #takeWaiter(): Waiter | undefined {

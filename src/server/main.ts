@@ -46,7 +46,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     .action(simulate);
   try {
     await program.parseAsync(argv);
-    return 0;
+    // A command may have come to a bad end that it told of itself.
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof ConfigError) {
       console.error(error.message);

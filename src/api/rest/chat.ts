@@ -13,6 +13,7 @@ import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
+import { isGone } from "../pace.ts";
 import { allowanceHeaders, compactTrail, routeHeaders } from "../trail-header.ts";
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
@@ -74,7 +75,7 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
     if (failed.fault.kind === "client_stalled") response.destroy();
     const shown = { requestId, traceId: exchange.traceId, seesTrail, wallTimeMs: clock.wallTime() };
     // Visibly broken: an error event, and no `[DONE]`.
-    if (!response.destroyed) events.end(`data: ${JSON.stringify(errorBody(failed, shown, stream !== undefined))}\n\n`);
+    if (!isGone(response)) events.end(`data: ${JSON.stringify(errorBody(failed, shown, stream !== undefined))}\n\n`);
   } finally {
     events.close();
     stream?.close(() => new CallerGone());

@@ -3,6 +3,7 @@ import type { Fault } from "../../chat/fault.ts";
 import type { CallError } from "../../gateway/call.ts";
 import { failureOf, isFinal, messageOf, retryDelayMs } from "../../gateway/faults.ts";
 import type { RequestIdentity } from "../edge.ts";
+import { isGone } from "../pace.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { sendJson } from "./exchange.ts";
 import { trailJson } from "./trail.ts";
@@ -42,7 +43,7 @@ export function errorBody(error: CallError, { requestId, seesTrail, wallTimeMs }
 
 /** Answers with a failure, if nothing has been sent yet. */
 export function sendError(response: ServerResponse, error: CallError, shown: Shown): void {
-  if (response.headersSent || response.destroyed) return;
+  if (response.headersSent || isGone(response)) return;
   const { fault, trail } = error;
   const delayMs = retryDelayMs(fault);
   sendJson(response, failureOf(fault).http, errorBody(error, shown), {

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../../runtime/clock.ts";
 import type { EdgeLimits } from "../edge.ts";
-import { drained, endPaced } from "../pace.ts";
+import { drained, endPaced, isGone } from "../pace.ts";
 
 /** An answer of events. While nothing else is said it says by comments that it is alive: what is silent, proxies cut. */
 export interface EventStream {
@@ -35,7 +35,7 @@ export function openEventStream(
   function beat(): void {
     const silentMs = clock.now() - lastWordAt;
     if (silentMs >= heartbeatMs) {
-      if (response.destroyed || response.writableEnded) return;
+      if (isGone(response) || response.writableEnded) return;
       if (!response.headersSent) {
         begunEarly = true;
         begin(earlyHeaders());
@@ -66,7 +66,8 @@ export function openEventStream(
     async write(events) {
       let room = true;
       for (const event of events) room = response.write(event);
-      lastWordAt = clock.now();
+      // What is kept back is no sign of life.
+      if (events.length > 0) lastWordAt = clock.now();
       if (!room) await drained(response, { clock, stalledMs });
     },
     end: (lastEvents) => endPaced(response, lastEvents, { clock, stalledMs }),

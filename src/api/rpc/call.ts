@@ -1,4 +1,5 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
@@ -78,10 +79,13 @@ async function answered<T, Visit extends RpcVisit>(visit: Visit, handle: (visit:
 /** Adapts Connect's signal, which is dear, to the house's own at the edge. */
 function presence(edge: Edge, signal: AbortSignal) {
   const source = createCancellation();
-  const gone = () =>
-    signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded
+  const gone = () => {
+    // Whoever writes the answer has found out why.
+    if (signal.reason instanceof FaultError) return signal.reason;
+    return signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded
       ? new DeadlineExceeded()
       : new CallerGone();
+  };
   const onAbort = () => source.cancel(gone());
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });

@@ -65,11 +65,21 @@ async function* withLastFrame(
   flag: number,
   change: (data: Uint8Array) => Uint8Array | undefined,
 ): AsyncIterable<Uint8Array> {
-  for await (const frame of body) {
-    const flags = frame[0] ?? 0;
-    const isLast = (flags & flag) === flag && (flags & compressedFlag) === 0;
-    const data = isLast ? change(frame.subarray(5)) : undefined;
-    yield data ? encodeEnvelope(flags, data) : frame;
+  const frames = body[Symbol.asyncIterator]();
+  try {
+    for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
+      const frame = next.value;
+      const flags = frame[0] ?? 0;
+      const isLast = (flags & flag) === flag && (flags & compressedFlag) === 0;
+      const data = isLast ? change(frame.subarray(5)) : undefined;
+      yield data ? encodeEnvelope(flags, data) : frame;
+    }
+  } catch (error) {
+    // Why nobody takes them any more is for whoever makes them to know.
+    await frames.throw?.(error);
+    throw error;
+  } finally {
+    await frames.return?.();
   }
 }
 

@@ -1,9 +1,11 @@
+import { writeSync } from "node:fs";
 import http2, {
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2";
+import type { Socket } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Connection } from "./connections.ts";
 import type { ListenerLimits } from "./limits.ts";
@@ -59,15 +61,28 @@ const lastStreamId = 2 ** 31 - 1;
 
 /**
  * Announces that a connection will be closed, as the protocol advises: without it a request that crosses the farewell on its way
- * is lost. Node's own `goaway` stops reading where nothing is open, so the frame is written beside it; frames are written
- * whole, so it lands between two. TLS takes one write at a time, and Node ends the process over a second one: there only
- * connections with something open are told, by Node.
+ * is lost. Node's own `goaway` stops reading where nothing is open, so the frame is written beside it, to the file itself: Node
+ * ends the process over a write on the socket that does not end at once. It lands between two frames when nothing waits to be
+ * written. Where something does, or TLS is spoken, Node tells it, to those that have something open.
  */
 export function announceClose({ session, channel, socket, open }: Connection): void {
   if (!session || session.closed || session.destroyed) return;
-  if (channel === socket) {
-    if (socket.writable) socket.write(shutdownNotice);
-  } else if (open > 0) {
-    session.goaway(NGHTTP2_NO_ERROR, lastStreamId);
+  if (channel === socket && writeAtOnce(socket)) return;
+  if (open > 0) session.goaway(NGHTTP2_NO_ERROR, lastStreamId);
+}
+
+/** @returns whether the notice is on its way */
+function writeAtOnce(socket: Socket): boolean {
+  const { _handle: handle } = socket as unknown as {
+    readonly _handle?: { readonly fd?: number; writeQueueSize?: number };
+  };
+  // Other systems than POSIX have no such number.
+  if (!handle?.fd || handle.fd < 0 || handle.writeQueueSize !== 0) return false;
+  try {
+    // Half a frame would be read as the beginning of another.
+    if (writeSync(handle.fd, shutdownNotice) < shutdownNotice.length) socket.destroy();
+    return true;
+  } catch {
+    return false;
   }
 }

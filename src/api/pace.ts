@@ -37,9 +37,13 @@ export async function writePaced(sink: Sink, bytes: Uint8Array, pace: Pace): Pro
 }
 
 /** Ends an answer, and cuts a client that does not take the rest of it. */
-export function endPaced(sink: Sink, last: string | undefined, { clock, stalledMs }: Pace): void {
-  if (last === undefined) sink.end();
-  else sink.end(last);
+export function endPaced(sink: Sink, pace: Pace): void {
+  sink.end();
+  cutUnlessTaken(sink, pace);
+}
+
+/** Cuts a client that does not take the last of an answer that has been handed over. */
+export function cutUnlessTaken(sink: Sink, { clock, stalledMs }: Pace): void {
   if (sink.writableFinished || isGone(sink)) return;
   sink.on(
     "close",

@@ -10,7 +10,7 @@ import { type Cancellation, DeadlineExceeded, linkedCancellation } from "../runt
 import type { Clock } from "../runtime/clock.ts";
 import type { AdditionMemory } from "./additions.ts";
 import type { Admission } from "./admission.ts";
-import type { ByteBudget } from "./byte-budget.ts";
+import type { ByteAccount } from "./byte-budget.ts";
 import type { Caller } from "./caller.ts";
 import type { Catalog, Destination } from "./catalog.ts";
 import { faultFrom, messageOf, requestFault, verdictOf } from "./faults.ts";
@@ -38,6 +38,8 @@ export interface Call {
   readonly retryCount: number | undefined;
   /** What is to become of its stream if that breaks after its first content; undefined: what the model's pool says. */
   readonly streamRecovery: StreamRecovery | undefined;
+  /** What it may hold of the process's memory, until its answer is delivered. */
+  readonly account: ByteAccount;
   /** How large it is; only asked for where the price decides. */
   size(): PromptSize;
   /** What tells requests apart that share a prompt cache; undefined: nothing. */
@@ -55,7 +57,6 @@ export interface Machine {
   readonly additions: AdditionMemory;
   /** What keeps requests with one prompt prefix at one endpoint. */
   readonly affinity: RoutingSettings["affinity"];
-  readonly bytes: ByteBudget;
   /** What a stream may come to after its first content. */
   readonly streamLimits: { readonly durationMs: number; readonly bytes: number };
   /** Longest time until the first content of a stream or the end of a unary call. */

@@ -38,7 +38,6 @@ export async function complete<Answer>(
   lane: Lane<Answer, unknown>,
 ): Promise<Completed<Answer>> {
   const arrivedAt = machine.clock.now();
-  const account = machine.bytes.open();
   let release = () => {};
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
@@ -54,7 +53,7 @@ export async function complete<Answer>(
         const fault = withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key);
         throw additions.blamed(target, request, fault);
       }
-      const body = await wholeAnswer(answer, account);
+      const body = await wholeAnswer(answer, call.account);
       const { value, usage } = understood(lease, () => lane.answer(target, body));
       if (usage) lease.note({ usage });
       additions.succeeded(target);
@@ -65,7 +64,6 @@ export async function complete<Answer>(
   } catch (error) {
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
   } finally {
-    account.close();
     release();
   }
 }

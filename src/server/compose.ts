@@ -95,7 +95,6 @@ export function compose(
       upstream,
       catalog: () => catalog,
       admission: createAdmission(clock),
-      bytes,
       streamLimits: { durationMs: limits.stream_total, bytes: limits.stream_size },
       additions: createAdditionMemory(clock),
       affinity: config.routing.affinity,

@@ -241,7 +241,7 @@ const tls = z.strictObject({
   client_ca: z.string().min(1, "expected a path").optional(),
 });
 
-const origin = z.string().refine((text) => text === "*" || (URL.canParse(text) && new URL(text).origin === text), {
+const origin = z.string().regex(/^(\*|[a-z][a-z\d+.-]*:\/\/[^/?#@\s]+)$/, {
   message: "expected an origin such as https://app.example.com, without a path, or *",
 });
 

@@ -16,16 +16,25 @@ export interface LoopLag {
 export function watchLoopLag(clock: Clock): LoopLag {
   const delays = monitorEventLoopDelay({ resolution: 20 });
   delays.enable();
-  let windowStart = clock.now();
+  let lastMs = 0;
+  let disarm = clock.schedule(windowMs, turn);
+  /** What is left of a window is the figure that it ended with. */
+  function turn(): void {
+    lastMs = p99();
+    delays.reset();
+    disarm = clock.schedule(windowMs, turn);
+  }
+  function p99(): number {
+    return delays.percentile(99) / 1e6;
+  }
   return {
     unready() {
-      const lagMs = delays.percentile(99) / 1e6;
-      if (clock.now() - windowStart > windowMs) {
-        windowStart = clock.now();
-        delays.reset();
-      }
+      const lagMs = Math.max(lastMs, p99());
       return lagMs > unreadyMs ? `the event loop runs ${Math.round(lagMs)} ms late` : undefined;
     },
-    stop: () => void delays.disable(),
+    stop() {
+      disarm();
+      delays.disable();
+    },
   };
 }

@@ -7,15 +7,26 @@ export type Redact = (text: string) => string;
 /** Shorter ones are no secrets, and stand in many a word. */
 const leastLength = 8;
 
-/** @param config what holds the keys of providers and callers */
-export function createRedact(config: Config, adminKeys: readonly string[]): Redact {
-  const secrets = [
-    ...config.auth.callers.map(({ key }) => key),
-    ...config.auth.admin_keys,
-    ...adminKeys,
-    ...config.providers.flatMap((provider, index) => keysOf(provider, index).keys.map(({ value }) => value)),
-  ].filter((secret) => secret.length >= leastLength);
-  // The longest first: one may begin as another does.
-  const longestFirst = [...new Set(secrets)].sort((a, b) => b.length - a.length);
-  return (text) => longestFirst.reduce((redacted, secret) => redacted.replaceAll(secret, "[secret]"), text);
+/**
+ * @param config what holds the keys of providers and callers
+ * @returns also how to tell it that files of keys were read again; what was a secret stays one
+ */
+export function createRedact(
+  config: Config,
+  adminKeys: readonly string[],
+): { readonly redact: Redact; readonly learn: () => void } {
+  const secrets = new Set([...config.auth.callers.map(({ key }) => key), ...config.auth.admin_keys, ...adminKeys]);
+  let longestFirst: readonly string[] = [];
+  const learn = () => {
+    for (const [index, provider] of config.providers.entries()) {
+      for (const { value } of keysOf(provider, index).keys) secrets.add(value);
+    }
+    // One may begin as another does.
+    longestFirst = [...secrets].filter(({ length }) => length >= leastLength).sort((a, b) => b.length - a.length);
+  };
+  learn();
+  return {
+    learn,
+    redact: (text) => longestFirst.reduce((redacted, secret) => redacted.replaceAll(secret, "[secret]"), text),
+  };
 }

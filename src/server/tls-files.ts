@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { type Config, ConfigError, type ConfigProblem } from "./config.ts";
@@ -29,12 +30,15 @@ export function readTlsFiles({ server: { tls } }: Config, source: string): TlsSe
   if (problems.length === 0) {
     try {
       createSecureContext(secureContext(setup));
+      // An empty list of authorities would mean all that the machine knows.
+      if (tls.client_ca !== undefined) new X509Certificate(setup.clientCa ?? "");
     } catch {
       // OpenSSL's words help nobody, and may quote what stands there.
+      const expected = `expected a PEM certificate and the key that is its own${tls.client_ca ? ", and a PEM certificate of clients' authority" : ""}`;
       problems.push({
         path: "server.tls",
         value: "",
-        expected: "expected a PEM certificate and the key that is its own",
+        expected,
       });
     }
   }

@@ -40,8 +40,8 @@ const reset = (stream: number) => frame(type.reset, 0, stream, uint32(http2.cons
 const ping = frame(type.ping, 0, 0, Buffer.alloc(8));
 /** The numbers of the first so many streams of a client, from this one on. */
 const streams = (count: number, from = 1) => Array.from({ length: count }, (_, index) => from + 2 * index);
-const watchOn = (stream: number) =>
-  Buffer.concat([head(stream, watch), frame(type.data, flag.endStream, stream, envelope(0, ""))]);
+const watchOn = (stream: number, more: Fields = []) =>
+  Buffer.concat([head(stream, [...watch, ...more]), frame(type.data, flag.endStream, stream, envelope(0, ""))]);
 
 function open(port: number): RawSession {
   const session = openRawSession(port);
@@ -175,7 +175,7 @@ describe("streams that are opened only to be taken back", () => {
     expect(await session.ended(3)).toEqual({ status: 200, reset: undefined });
     for (let round = 0; round < rounds; round += 1) {
       const numbers = streams(each, 5 + round * 2 * each);
-      await session.send(Buffer.concat(numbers.map(watchOn)));
+      await session.send(Buffer.concat(numbers.map((stream) => watchOn(stream))));
       expect(await session.settled()).toBe("alive");
       // Longer than what is counted as taken back.
       await pause(1200);
@@ -297,9 +297,9 @@ describe("frames that only cost time", () => {
 
 describe("streams open at once", () => {
   /** Sends so many that stay open, and tells how the last ones ended. */
-  async function openMany(session: RawSession, count: number, from: number) {
+  async function openMany(session: RawSession, count: number, from: number, more: Fields = []) {
     const numbers = streams(count, from);
-    await session.send(Buffer.concat(numbers.map(watchOn)));
+    await session.send(Buffer.concat(numbers.map((stream) => watchOn(stream, more))));
     return numbers;
   }
 
@@ -328,10 +328,11 @@ describe("streams open at once", () => {
   test("are a thousand for a caller that has shown its key, and no more", async () => {
     const target = await startTarget(closedAuth);
     const session = open(target.port);
-    const fields: Fields = [...pseudo("GET", "/v1/models"), ["authorization", `Bearer ${goodKey}`]];
+    const key: Fields = [["authorization", `Bearer ${goodKey}`]];
+    const fields: Fields = [...pseudo("GET", "/v1/models"), ...key];
     await session.send(whole(1, fields));
     expect(await session.ended(1)).toEqual({ status: 200, reset: undefined });
-    const numbers = await openMany(session, 1010, 3);
+    const numbers = await openMany(session, 1010, 3, key);
     const refused = await Promise.all(numbers.slice(1000).map((stream) => session.ended(stream)));
     expect(new Set(refused.map(({ reset: code }) => code))).toEqual(new Set([http2.constants.NGHTTP2_REFUSED_STREAM]));
     const ended: number[] = [];

@@ -40,7 +40,6 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
       admission: createAdmission(clock),
       additions: createAdditionMemory(clock),
       affinity: "none" as const,
-      bytes: createByteBudget(1 << 30),
       streamLimits: { durationMs: 600_000, bytes: 1 << 26 } as const,
     },
     router: createRouter({ clock, rng }),
@@ -50,6 +49,7 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const call = {
     ...{
       traceId: "0".repeat(32),
+      account: createByteBudget(1 << 30).open(),
       cancellation,
       timeoutMs: undefined,
       patienceMs: undefined,

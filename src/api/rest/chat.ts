@@ -152,6 +152,7 @@ function callOf(
       fieldPrefix: { routing: "", model: "" },
     },
     traceId: exchange.traceId,
+    account: exchange.account,
     cancellation: exchange.cancellation,
     timeoutMs: typeof timeout === "number" ? Math.min(timeout * 1000, maxTimeoutMs) : undefined,
     patienceMs: hint > 0 ? Math.min(hint * 1000, maxTimeoutMs) : undefined,

@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../../runtime/clock.ts";
 import type { EdgeLimits } from "../edge.ts";
-import { drained, endPaced, isGone } from "../pace.ts";
+import { drained, isGone } from "../pace.ts";
 
 /** An answer of events. While nothing else is said it says by comments that it is alive: what is silent, proxies cut. */
 export interface EventStream {
@@ -70,7 +70,7 @@ export function openEventStream(
       if (events.length > 0) lastWordAt = clock.now();
       if (!room) await drained(response, { clock, stalledMs });
     },
-    end: (lastEvents) => endPaced(response, lastEvents, { clock, stalledMs }),
+    end: (lastEvents) => void response.end(lastEvents),
     close: () => disarm(),
   };
 }

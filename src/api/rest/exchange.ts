@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
 import type { RequestIdentity } from "../edge.ts";
-import { endPaced, type Pace, sliceBytes, writePaced } from "../pace.ts";
+import { type Pace, sliceBytes, writePaced } from "../pace.ts";
 
 /** One request with its answer, as a route's handler sees it. */
 export interface Exchange extends RequestIdentity {
@@ -51,7 +51,7 @@ export async function sendPaced(
   response.writeHead(200, headOf(length, headers));
   // What fits into one write goes in one.
   if (length > sliceBytes) await writePaced(response, Buffer.from(json), pace);
-  endPaced(response, length > sliceBytes ? undefined : json, pace);
+  response.end(length > sliceBytes ? undefined : json);
 }
 
 function headOf(length: number, headers: Readonly<Record<string, string>>) {

@@ -5,6 +5,7 @@ import { CallError } from "../../gateway/call.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { admit, type Edge, type HeaderOf, identityOf, type Peer, visitorOf } from "../edge.ts";
+import { cutUnlessTaken } from "../pace.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -51,6 +52,7 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
     sendError(response, failed, { requestId, traceId, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
   } finally {
     ended = response.writableEnded;
+    if (ended) cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
   }
 }
 
@@ -59,6 +61,7 @@ export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Faul
   dropRest(request, response, edge.machine.clock);
   const shown = { ...identityOf(headersOf(request), edge.rng), seesTrail: false };
   sendError(response, new CallError(fault, undefined), { ...shown, wallTimeMs: edge.machine.clock.wallTime() });
+  cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
 }
 
 function headersOf({ headers }: IncomingMessage): HeaderOf {

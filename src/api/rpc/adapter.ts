@@ -122,7 +122,7 @@ async function write(
     }
     if (!response.headersSent) response.writeHead(status, nodeHeaders(header));
     if (trailer) response.addTrailers(nodeHeaders(trailer) as Record<string, string>); // texts alone
-    endPaced(response, undefined, pace);
+    endPaced(response, pace);
   } catch (error) {
     // Whoever makes the answer learns that nobody takes it, also if it waits for something else.
     pieces?.throw?.(error).catch(() => {});

@@ -24,7 +24,7 @@ import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { type RpcCall, startCall, unaryCall } from "./call.ts";
 import { routeTrail } from "./route-trail.ts";
-import { countUnpacked } from "./visit.ts";
+import { accountKey, countUnpacked } from "./visit.ts";
 
 /** ChatService on the gateway. */
 export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
@@ -119,6 +119,7 @@ function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, 
       fieldPrefix: { routing: "options.", model: "prompt." },
     },
     traceId: rpc.traceId,
+    account: context.values.get(accountKey),
     cancellation: rpc.cancellation,
     timeoutMs: limits.length > 0 ? Math.min(...limits, maxTimeoutMs) : undefined,
     patienceMs: undefined,

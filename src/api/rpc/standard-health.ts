@@ -1,5 +1,5 @@
 import { create, type DescService } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import {
   type Health,
   HealthCheckResponseSchema,
@@ -7,11 +7,14 @@ import {
 } from "../../../gen/ts/grpc/health/v1/health_pb.ts";
 import { createPoolHealth } from "../../gateway/pool-health.ts";
 import type { Edge } from "../edge.ts";
+import { peerKey, visitorIn } from "./visit.ts";
 import { createWatched } from "./watched.ts";
 
 const modelPrefix = "model/";
 /** Names are kept for as long as somebody watches them, known or not. */
 const maxNameLength = 1024;
+/** Of one address. */
+const mostStrangers = 100;
 
 /**
  * The standard health service of gRPC. It knows the process by the empty name, each service by its own, and each public model as
@@ -33,6 +36,27 @@ export function standardHealth(edge: Edge, services: readonly DescService[]): Se
   // For as long as the process lives, as the service does.
   edge.onStage(() => statuses.look());
 
+  /** Watchers without a key, by address: they cost nothing but the room they take, and would take all. */
+  const strangers = new Map<string, number>();
+  function takeRoom(context: HandlerContext): () => void {
+    const { caller, isAdmin } = visitorIn(context);
+    if (caller || isAdmin) return () => {};
+    const { address } = context.values.get(peerKey);
+    const watching = strangers.get(address) ?? 0;
+    if (watching >= mostStrangers) {
+      throw new ConnectError(`at most ${mostStrangers} watchers without a key`, Code.ResourceExhausted);
+    }
+    strangers.set(address, watching + 1);
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      const others = (strangers.get(address) ?? 1) - 1;
+      if (others > 0) strangers.set(address, others);
+      else strangers.delete(address);
+    };
+  }
+
   return {
     check({ service }) {
       const status = statusOf(service);
@@ -40,10 +64,12 @@ export function standardHealth(edge: Edge, services: readonly DescService[]): Se
       return create(HealthCheckResponseSchema, { status });
     },
 
-    async *watch({ service }, { signal }) {
+    async *watch({ service }, context) {
+      const { signal } = context;
       if (service.length > maxNameLength) {
         throw new ConnectError(`service: expected at most ${maxNameLength} characters`, Code.InvalidArgument);
       }
+      const leaveRoom = takeRoom(context);
       let told: ServingStatus | undefined;
       let status: ServingStatus | undefined;
       let wake = () => {};
@@ -57,6 +83,7 @@ export function standardHealth(edge: Edge, services: readonly DescService[]): Se
       // At once when the caller has gone: the loop below may be held up by a reader that does not read.
       const leave = () => {
         for (const stop of stops) stop();
+        leaveRoom();
         signal.removeEventListener("abort", leave);
         wake();
       };

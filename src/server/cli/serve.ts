@@ -56,7 +56,7 @@ async function serveConfig(
   const tls = readTlsFiles(config, source);
   const ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
   const adminKeys = ownKey ? [ownKey.key] : [];
-  const redact = createRedact(config, adminKeys);
+  const { redact, learn } = createRedact(config, adminKeys);
   const reportBug = (error: unknown, requestId = "") => console.error(redact(`bug ${requestId} ${inspect(error)}`));
   const gateway = compose(config, {
     clock,
@@ -91,11 +91,11 @@ async function serveConfig(
   const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
   say(banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`);
 
-  const stopReloading = reloadOnHangup({ gateway, listener, config, source, say });
+  const stopReloading = reloadOnHangup({ gateway, listener, config, source, learn, say });
   const reason = await Promise.race([leaving, broken]);
-  stopReloading();
   const preStopMs = reason === "SIGINT" ? 0 : config.drain.pre_stop;
   await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
+  stopReloading();
   say("Stopped.");
   if (reason === "crash") process.exitCode = 1;
 }
@@ -126,12 +126,15 @@ function reloadOnHangup({
   listener,
   config,
   source,
+  learn,
   say,
 }: {
   readonly gateway: Gateway;
   readonly listener: Listener;
   readonly config: Config;
   readonly source: string;
+  /** Told that there may be other secrets now. */
+  readonly learn: () => void;
   readonly say: (line: string) => void;
 }): () => void {
   const { tls } = config.server;
@@ -142,6 +145,7 @@ function reloadOnHangup({
     try {
       const renewed = readTlsFiles(config, source);
       gateway.reloadKeys();
+      learn();
       if (renewed) listener.renewTls(renewed);
       say(`SIGHUP: ${files.join(", ")} were read again.`);
     } catch (error) {

@@ -23,10 +23,10 @@ export function createHttp1(limits: ListenerLimits, handle: RequestListener): ht
   server.on("clientError", (error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }, socket) => {
     // Node keeps the answer that is under way there, and looks at it itself.
     const answer = (socket as { _httpMessage?: ServerResponse | null })._httpMessage;
-    // What comes behind a whole request has no part in its answer.
-    if (socket.writable && answer?.req.complete) answer.on("finish", () => (socket as Socket).destroySoon());
-    // It would land in the middle of the answer.
-    else if (socket.writable && !answer?.headersSent) refuse(socket as Socket, rawRefusal(refusalOf(error)));
+    // What comes behind a whole request has no part in its answer, if that has yet to begin; one that has begun is cut short.
+    if (socket.writable && answer?.req.complete && !answer.headersSent) {
+      answer.on("finish", () => (socket as Socket).destroySoon());
+    } else if (socket.writable && !answer?.headersSent) refuse(socket as Socket, rawRefusal(refusalOf(error)));
     else socket.destroy();
   });
   server.on("connect", (_request, socket) => refuse(socket as Socket, rawRefusal(noSuchMethod)));

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import { constants, type Http2ServerRequest } from "node:http2";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import net, { type AddressInfo, type Socket } from "node:net";
 import type { Server as TlsServer } from "node:tls";
 import type { Peer } from "../../api/edge.ts";
@@ -73,6 +73,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
   /** By what a request can name: the socket of HTTP/1.1, the session of HTTP/2. */
   const byOwner = new WeakMap<object, Connection>();
   let leaving = false;
+  let announcedAt = 0;
   let stopped = false;
 
   const h1 = createHttp1(limits, (request, response) => {
@@ -82,7 +83,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     if (leaving || clock.now() >= connection.agedAt) response.setHeader("connection", "close");
     if (request.httpVersionMajor !== 1) {
       // Whoever says that it speaks another version here means to be misunderstood.
-      sendRefusal(response, malformed);
+      refuseRequest(response, malformed);
       return;
     }
     // HTTP/1.0 need not say whom it asks, and some balancers' checks do not.
@@ -93,7 +94,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     const connection = byOwner.get(request.stream.session ?? request);
     if (!connection) return void request.stream.destroy();
     begin(connection, response);
-    if (!request.complete) boundArrival(request, clock, limits.requestMs);
+    if (!request.complete) boundArrival(request, response, clock, limits.requestMs);
     // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
     guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse, connection);
   });
@@ -160,7 +161,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     const { headers, rawHeaders } = request;
     const refused = refusalOf(request, limits);
     if (refused) {
-      sendRefusal(response, refused);
+      refuseRequest(response, refused);
       return;
     }
     unite(headers, rawHeaders);
@@ -168,8 +169,16 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
       handle(request, response, new ConnectedPeer(connection, headers, addressOf, limits));
     } catch (error) {
       reportBug(error);
-      sendRefusal(response, broken);
+      refuseRequest(response, broken);
     }
+  }
+
+  function refuseRequest(response: ServerResponse, refused: Refusal): void {
+    sendRefusal(response, refused);
+    response.on(
+      "close",
+      clock.schedule(limits.requestMs, () => response.destroy()),
+    );
   }
 
   /** Lets go of a connection that has just fallen idle. Of HTTP/1.1 its last bytes may still be on their way. */
@@ -218,10 +227,10 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     announce() {
       if (leaving) return;
       leaving = true;
+      announcedAt = clock.now();
       for (const connection of connections) ask(connection);
     },
     stop() {
-      const announced = leaving;
       this.announce();
       stopped = true;
       port.close();
@@ -232,8 +241,8 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
           else if (!used && open === 0) socket.destroy();
         }
       };
-      if (announced) closeSessions();
-      else clock.schedule(crossingMs, closeSessions);
+      // What crosses the announcement on its way is still served.
+      clock.schedule(announcedAt + crossingMs - clock.now(), closeSessions);
     },
     closed: () =>
       new Promise((resolve) => {
@@ -347,9 +356,15 @@ function sendRefusal(response: ServerResponse, refused: Refusal): void {
   response.end(body);
 }
 
-/** HTTP/2 has no time limit of its own for a request that never becomes whole. */
-function boundArrival({ stream }: Http2ServerRequest, clock: Clock, requestMs: number): void {
+/** HTTP/2 has no time limit of its own for a request that never becomes whole. One that is answered meanwhile may take its time. */
+function boundArrival(
+  { stream }: Http2ServerRequest,
+  response: Http2ServerResponse,
+  clock: Clock,
+  requestMs: number,
+): void {
   const disarm = clock.schedule(requestMs, () => {
+    if (response.headersSent) return;
     stream.close(constants.NGHTTP2_CANCEL);
     stream.destroy();
   });
@@ -357,9 +372,9 @@ function boundArrival({ stream }: Http2ServerRequest, clock: Clock, requestMs: n
   stream.on("close", disarm);
 }
 
-/** The address and port at the other end. */
-function otherEnd({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+/** The address and port at the other end, which may reach this port by several addresses of ours. */
+function otherEnd({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
 /** @returns how to stop */

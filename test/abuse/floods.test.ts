@@ -36,7 +36,8 @@ const watch = grpc("/grpc.health.v1.Health/Watch");
 const head = (stream: number, fields: Fields, flags: number = flag.endHeaders) =>
   frame(type.headers, flags, stream, fieldBlock(fields));
 const whole = (stream: number, fields: Fields) => head(stream, fields, flag.endHeaders | flag.endStream);
-const reset = (stream: number) => frame(type.reset, 0, stream, uint32(http2.constants.NGHTTP2_CANCEL));
+const reset = (stream: number, code: number = http2.constants.NGHTTP2_CANCEL) =>
+  frame(type.reset, 0, stream, uint32(code));
 const ping = frame(type.ping, 0, 0, Buffer.alloc(8));
 /** The numbers of the first so many streams of a client, from this one on. */
 const streams = (count: number, from = 1) => Array.from({ length: count }, (_, index) => from + 2 * index);
@@ -97,6 +98,8 @@ describe("streams that are opened only to be taken back", () => {
         frame(type.data, flag.endStream, stream, envelope(0, goodRequest)),
         reset(stream),
       ]),
+    "chats without a body, taken back as if nothing were wrong": (stream) =>
+      Buffer.concat([head(stream, chat), reset(stream, http2.constants.NGHTTP2_NO_ERROR)]),
     "streams that watch": (stream) => Buffer.concat([watchOn(stream), reset(stream)]),
     // Not by the client itself: it makes the server do it.
     "chats that are broken by a window of nothing": (stream) =>

@@ -49,7 +49,7 @@ function guard(session: ServerHttp2Session, { resetsPerSecond }: ListenerLimits,
   session.on("stream", (stream) => {
     const over = resets.opened();
     stream.on("error", () => {});
-    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR || !stream.writableFinished));
+    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted));
   });
 }
 

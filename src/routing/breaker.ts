@@ -48,7 +48,7 @@ const outside = -1;
  * what another sees. Calls in flight are never touched. All times are monotonic milliseconds.
  */
 export class Breaker {
-  readonly #settings: BreakerSettings;
+  #settings: BreakerSettings;
   readonly #rng: Rng;
   readonly #onChange: (state: BreakerState, until: number | undefined) => void;
   readonly #trip: Trip;
@@ -75,6 +75,12 @@ export class Breaker {
     this.#rng = rng;
     this.#onChange = onChange;
     this.#trip = new Trip(settings);
+  }
+
+  /** Goes on with other settings; what it knows and what state it is in stays. */
+  adopt(settings: BreakerSettings, now: number): void {
+    this.#settings = settings;
+    this.#trip.adopt(settings, now);
   }
 
   get state(): BreakerState {

@@ -17,11 +17,16 @@ const pauseMs = { least: 10_000, most: 60_000 };
  * Source: gRPC's hedging (proposal A6), with the trigger of Dean and Barroso, "The Tail at Scale": only past the 95th percentile.
  */
 export class Hedging {
-  readonly #settings: HedgeSettings;
+  #settings: HedgeSettings;
   #saved = 0;
   #pausedUntil = Number.NEGATIVE_INFINITY;
 
   constructor(settings: HedgeSettings) {
+    this.#settings = settings;
+  }
+
+  /** Goes on with other settings. */
+  adopt(settings: HedgeSettings): void {
     this.#settings = settings;
   }
 

@@ -3,7 +3,7 @@ import { fullJitter } from "./backoff.ts";
 import type { Key } from "./endpoint.ts";
 
 /** Why a key is held back. */
-type HoldReason = "rate_limited" | "quota_exhausted" | "key_refused";
+export type HoldReason = "rate_limited" | "quota_exhausted" | "key_refused";
 
 /** A time during which a key is not used. It ends with one request that goes first; only a success takes it away. */
 interface Hold {
@@ -53,6 +53,13 @@ export interface KeyCounts {
   readonly available: number;
   /** Refused, or without quota. */
   readonly failed: number;
+}
+
+/** How one key is doing at one endpoint. */
+export interface KeyStanding {
+  readonly name: string;
+  /** Why it is held back and until when; undefined: it may be used. */
+  readonly held: { readonly reason: HoldReason; readonly until: number } | undefined;
 }
 
 class Slot implements KeySlot {
@@ -150,7 +157,7 @@ export class KeyRing {
       const until = usableAt(slot, endpoint);
       if (until <= now) return undefined;
       if (until < soonest) soonest = until;
-      held[slot.refused ? "key_refused" : slot.quota ? "quota_exhausted" : "rate_limited"] += 1;
+      held[holdReason(slot)] += 1;
     }
     const reasons = ["rate_limited", "quota_exhausted", "key_refused"] as const;
     const present = reasons.filter((reason) => held[reason] > 0);
@@ -237,6 +244,15 @@ export class KeyRing {
     return { total: keyed.length, available: keyed.length - failed, failed };
   }
 
+  /** Each key by itself, for people who watch. */
+  standing(now: number, endpoint: string): readonly KeyStanding[] {
+    return this.#slots.flatMap((slot) => {
+      if (!slot.key) return [];
+      const until = usableAt(slot, endpoint);
+      return [{ name: slot.key.name, held: until > now ? { reason: holdReason(slot), until } : undefined }];
+    });
+  }
+
   /** Position of the key that was used last, from 0; −1 before any was. */
   get lastIndex(): number {
     return this.#lastUsed ? this.#slots.indexOf(this.#lastUsed) : -1;
@@ -299,6 +315,10 @@ function prolong(hold: Hold, now: number, until: number): void {
   hold.since = now;
   hold.until = until;
   hold.trialAt = undefined;
+}
+
+function holdReason({ refused, quota }: Slot): HoldReason {
+  return refused ? "key_refused" : quota ? "quota_exhausted" : "rate_limited";
 }
 
 /** From when on a key may be used for an endpoint; the past when it may be used now. */

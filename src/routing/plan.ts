@@ -54,7 +54,8 @@ export interface Bounds<E extends Endpoint> {
 export interface Engine {
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly settings: RoutingSettings;
+  /** Those of now: a new configuration brings others. */
+  settings: RoutingSettings;
   readonly state: EngineState;
   /** Of those who take over what others have failed at, or else of first choices. */
   pickerOf<E extends Endpoint>(pool: Pool<E>, tier: Tier<E>, takesOver: boolean): Picker<E>;

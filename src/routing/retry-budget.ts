@@ -21,7 +21,7 @@ const bucketsPerWindow = 10;
  * Source: Finagle's RetryBudget. Time is monotonic milliseconds and is passed in.
  */
 export class RetryBudget {
-  readonly #ratio: number;
+  #ratio: number;
   readonly #reserve: number;
   readonly #counts: RollingCounts;
 
@@ -29,6 +29,11 @@ export class RetryBudget {
     this.#ratio = ratio;
     this.#reserve = (reservePerSecond * windowMs) / 1000;
     this.#counts = new RollingCounts(2, windowMs, windowMs / bucketsPerWindow);
+  }
+
+  /** Goes on with another share of repeats. */
+  adopt(ratio: number): void {
+    this.#ratio = ratio;
   }
 
   /** Counts a request: first tries, not repeats. */

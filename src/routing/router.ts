@@ -96,6 +96,8 @@ export interface Router {
   open<T, E extends Endpoint>(pool: Pool<E>, attempt: Attempt<T, E>, options: RunOptions<E>): Promise<Opened<T, E>>;
   /** The order in which a pool would be tried now, and why some of it would not be. Changes nothing. */
   explain<E extends Endpoint>(pool: Pool<E>, request?: PickRequest<E>): readonly Candidate<E>[];
+  /** Goes on with other settings, from the next decision on. What has been learnt stays. */
+  adopt(settings: RoutingSettings): void;
   /** What has been learnt, for whoever looks after it: health checks, operators, statistics. */
   readonly state: EngineState;
 }
@@ -334,7 +336,7 @@ export function createRouter(machine: {
   async function waitFor<E extends Endpoint>(
     first: Move<E>,
     { pool: { model }, plan }: Journey<E>,
-    { deadline, caller = "", queueMaxWaitMs = settings.queue.maxWaitMs }: RunOptions<E>,
+    { deadline, caller = "", queueMaxWaitMs = engine.settings.queue.maxWaitMs }: RunOptions<E>,
     request: Cancellation,
   ): Promise<{ grant: Grant<E>; waited: Waited | undefined } | undefined> {
     const since = clock.now();
@@ -351,7 +353,7 @@ export function createRouter(machine: {
         continue;
       }
       reason ??= "queue";
-      const patience = move.brief ? Math.min(queueMaxWaitMs, settings.queue.maxWaitMs) : queueMaxWaitMs;
+      const patience = move.brief ? Math.min(queueMaxWaitMs, engine.settings.queue.maxWaitMs) : queueMaxWaitMs;
       const maxWaitMs = Math.min(patience, deadline - clock.now() - minAttemptMs);
       const where = { pool: model, line: move.name, caller };
       const grant = (await lines.wait(where, move.take, maxWaitMs, request)) as Grant<E> | undefined; // its own plan's
@@ -417,6 +419,12 @@ export function createRouter(machine: {
     run: (pool, attempt, options) => route(pool, attempt, options, "run"),
     open: (pool, attempt, options) => route(pool, attempt, options, "open"),
     explain: (pool, request) => explain(engine, pool, request),
+    adopt(next) {
+      engine.settings = next;
+      state.adopt(next);
+      lines.adopt(next.queue.bound);
+      hedging.adopt(next.hedge);
+    },
     state,
   };
 }

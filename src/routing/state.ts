@@ -94,8 +94,12 @@ export class ProviderState {
   /** Takes the keys of a new configuration. */
   adopt(keys: readonly Key[]): void {
     if (keys === this.#keys) return;
+    const isSame =
+      keys.length === this.#keys.length &&
+      keys.every(({ id, name }, index) => id === this.#keys[index]?.id && name === this.#keys[index]?.name);
     this.#keys = keys;
-    this.ring.replace(keys);
+    // What is known of the ring as a whole stays with it as long as it is the same.
+    if (!isSame) this.ring.replace(keys);
   }
 }
 
@@ -169,7 +173,7 @@ export class EngineState {
   inFlight = 0;
   readonly #clock: Clock;
   readonly #rng: Rng;
-  readonly #settings: RoutingSettings;
+  #settings: RoutingSettings;
   readonly #onBreaker: BreakerListener;
   readonly #endpoints = new Map<string, EndpointState>();
   readonly #providers = new Map<string, ProviderState>();
@@ -192,6 +196,11 @@ export class EngineState {
     return state;
   }
 
+  /** An endpoint by its id, if anybody has asked for it. */
+  endpointNamed(id: string): EndpointState | undefined {
+    return this.#endpoints.get(id);
+  }
+
   provider({ provider: name, keys, providerUse }: Endpoint): ProviderState {
     let state = this.#providers.get(name);
     if (!state) {
@@ -212,6 +221,21 @@ export class EngineState {
     const known = this.#providers.get(provider);
     if (known) known.adopt(keys);
     else this.#providers.set(provider, new ProviderState(keys, this.#rng));
+  }
+
+  /** What was learnt of a provider does not hold for another that has its name now. Calls in flight end as they began. */
+  forgetProvider(name: string): void {
+    this.#providers.delete(name);
+    for (const id of this.#endpoints.keys()) if (id.startsWith(`${name}/`)) this.#endpoints.delete(id);
+  }
+
+  /** Goes on with other settings; what has been learnt stays. */
+  adopt(settings: RoutingSettings): void {
+    this.#settings = settings;
+    for (const { breaker, retries } of this.#endpoints.values()) {
+      breaker.adopt(settings.breaker, this.#clock.now());
+      retries.adopt(settings.retryBudget);
+    }
   }
 
   /** Everything that keeps an endpoint from being used now, but for its breaker. Changes nothing. */

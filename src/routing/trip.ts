@@ -18,15 +18,26 @@ const inFlight = 3;
  * is silent for a minute before each failure has six times as many calls in flight as the window has failures.
  */
 export class Trip {
-  readonly #settings: BreakerSettings;
-  readonly #counts: RollingCounts;
+  #settings: BreakerSettings;
+  #counts: RollingCounts;
+  /** What began before is not counted. */
+  #since = Number.NEGATIVE_INFINITY;
   /** Failures in a row, and when the last of them was. */
   #run = 0;
   #runAt = Number.NEGATIVE_INFINITY;
 
   constructor(settings: BreakerSettings) {
     this.#settings = settings;
-    this.#counts = new RollingCounts(4, settings.windowMs, settings.windowMs / 100);
+    this.#counts = countsOver(settings.windowMs);
+  }
+
+  /** Goes on with other settings. A window of another length begins empty. */
+  adopt(settings: BreakerSettings, now: number): void {
+    if (settings.windowMs !== this.#settings.windowMs) {
+      this.#counts = countsOver(settings.windowMs);
+      this.#since = now;
+    }
+    this.#settings = settings;
   }
 
   began(now: number): void {
@@ -35,6 +46,7 @@ export class Trip {
 
   /** A call is no longer in flight, whatever came of it. */
   ended(startedAt: number, now: number): void {
+    if (startedAt < this.#since) return;
     this.#counts.addAt(startedAt, now, inFlight, -1);
   }
 
@@ -77,4 +89,8 @@ export class Trip {
     this.#counts.reset();
     this.#run = 0;
   }
+}
+
+function countsOver(windowMs: number): RollingCounts {
+  return new RollingCounts(4, windowMs, windowMs / 100);
 }

@@ -27,7 +27,7 @@ const lookAgainMs = 250;
  */
 export class WaitingLines<G> {
   readonly #clock: Clock;
-  readonly #bound: number;
+  #bound: number;
   /** How many wait at each pool. */
   readonly #waiting = new Map<string, number>();
   readonly #lines = new Map<string, { readonly queue: FairQueue<Waiter<G>>; stopTimer: () => void }>();
@@ -35,6 +35,11 @@ export class WaitingLines<G> {
   /** @param bound most requests that wait at one pool */
   constructor(clock: Clock, bound: number) {
     this.#clock = clock;
+    this.#bound = bound;
+  }
+
+  /** Goes on with another bound; whoever waits already may stay. */
+  adopt(bound: number): void {
     this.#bound = bound;
   }
 

@@ -9,6 +9,7 @@ import { bodyCharacters } from "../../providers/openai/estimate.ts";
 import { arrayOf, countOf, type JsonObject, objectOf, textOf } from "../../providers/openai/json.ts";
 import { editMembers } from "../../providers/openai/json-members.ts";
 import { type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
+import { bodyContent } from "../../providers/openai/prompt-content.ts";
 import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
@@ -149,6 +150,8 @@ function callOf(
       model: textOf(json["model"]) ?? "",
       provider: textOf(json["provider"]) ?? "",
       fallbackProviders: arrayOf(json["fallback_providers"]).flatMap((name) => textOf(name) ?? []),
+      task: textOf(json["task"]),
+      content: () => bodyContent(json),
       fieldPrefix: { routing: "", model: "" },
     },
     traceId: exchange.traceId,

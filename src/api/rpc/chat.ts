@@ -18,6 +18,7 @@ import { complete } from "../../gateway/complete.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
 import { promptCharacters } from "../../providers/openai/estimate.ts";
 import { parseJson, textOf } from "../../providers/openai/json.ts";
+import { promptContent } from "../../providers/openai/prompt-content.ts";
 import { typedLane } from "../../providers/openai/typed-lane.ts";
 import type { StreamRecovery } from "../../routing/endpoint.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
@@ -116,6 +117,8 @@ function callOf(prompt: Prompt, options: ChatOptions | undefined, rpc: RpcCall, 
       model: prompt.model,
       provider: options?.provider ?? "",
       fallbackProviders: options?.fallbackProviders ?? [],
+      task: options?.task,
+      content: () => promptContent(prompt),
       fieldPrefix: { routing: "options.", model: "prompt." },
     },
     traceId: rpc.traceId,

@@ -311,8 +311,13 @@ type ChatOptions struct {
 	RetryCount *int32 `protobuf:"varint,4,opt,name=retry_count,json=retryCount,proto3,oneof" json:"retry_count,omitempty"`
 	// What becomes of a stream that breaks after its first content. CompleteChat has no use for it. Unset: the model's setting.
 	StreamRecovery StreamRecovery `protobuf:"varint,5,opt,name=stream_recovery,json=streamRecovery,proto3,enum=everhop.v1.StreamRecovery" json:"stream_recovery,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the call is for: the name of a task that is configured, such as `code`, `math`, `vision` or `long`. It chooses the model and
+	// counts more than `prompt.model`. Empty: the model is the one named; where none is named, a prompt that holds a sound, an image or
+	// much text goes to the models of the tasks `audio`, `vision` and `long`, as far as these are configured, and any other to the
+	// default model. INVALID_ARGUMENT: there is no such task.
+	Task          string `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChatOptions) Reset() {
@@ -380,6 +385,13 @@ func (x *ChatOptions) GetStreamRecovery() StreamRecovery {
 	return StreamRecovery_STREAM_RECOVERY_UNSPECIFIED
 }
 
+func (x *ChatOptions) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
 var File_everhop_v1_chat_service_proto protoreflect.FileDescriptor
 
 const file_everhop_v1_chat_service_proto_rawDesc = "" +
@@ -398,14 +410,15 @@ const file_everhop_v1_chat_service_proto_rawDesc = "" +
 	"\x06prompt\x18\x01 \x01(\v2\x12.everhop.v1.PromptR\x06prompt\x121\n" +
 	"\aoptions\x18\x02 \x01(\v2\x17.everhop.v1.ChatOptionsR\aoptions\"G\n" +
 	"\x12StreamChatResponse\x121\n" +
-	"\x05event\x18\x01 \x01(\v2\x1b.everhop.v1.CompletionEventR\x05event\"\x88\x02\n" +
+	"\x05event\x18\x01 \x01(\v2\x1b.everhop.v1.CompletionEventR\x05event\"\x9c\x02\n" +
 	"\vChatOptions\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12-\n" +
 	"\x12fallback_providers\x18\x02 \x03(\tR\x11fallbackProviders\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12$\n" +
 	"\vretry_count\x18\x04 \x01(\x05H\x00R\n" +
 	"retryCount\x88\x01\x01\x12C\n" +
-	"\x0fstream_recovery\x18\x05 \x01(\x0e2\x1a.everhop.v1.StreamRecoveryR\x0estreamRecoveryB\x0e\n" +
+	"\x0fstream_recovery\x18\x05 \x01(\x0e2\x1a.everhop.v1.StreamRecoveryR\x0estreamRecovery\x12\x12\n" +
+	"\x04task\x18\x06 \x01(\tR\x04taskB\x0e\n" +
 	"\f_retry_count*\x86\x01\n" +
 	"\x0eStreamRecovery\x12\x1f\n" +
 	"\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n" +

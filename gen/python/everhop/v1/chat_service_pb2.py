@@ -29,7 +29,7 @@ from everhop.v1 import route_trail_pb2 as everhop_dot_v1_dot_route__trail__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65verhop/v1/chat_service.proto\x12\neverhop.v1\x1a\x17\x65verhop/v1/access.proto\x1a\x1b\x65verhop/v1/completion.proto\x1a\x17\x65verhop/v1/prompt.proto\x1a\x1c\x65verhop/v1/route_trail.proto\x1a\x1egoogle/protobuf/duration.proto\"t\n\x13\x43ompleteChatRequest\x12*\n\x06prompt\x18\x01 \x01(\x0b\x32\x12.everhop.v1.PromptR\x06prompt\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32\x17.everhop.v1.ChatOptionsR\x07options\"|\n\x14\x43ompleteChatResponse\x12\x36\n\ncompletion\x18\x01 \x01(\x0b\x32\x16.everhop.v1.CompletionR\ncompletion\x12,\n\x05trail\x18\x02 \x01(\x0b\x32\x16.everhop.v1.RouteTrailR\x05trail\"r\n\x11StreamChatRequest\x12*\n\x06prompt\x18\x01 \x01(\x0b\x32\x12.everhop.v1.PromptR\x06prompt\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32\x17.everhop.v1.ChatOptionsR\x07options\"G\n\x12StreamChatResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.everhop.v1.CompletionEventR\x05\x65vent\"\x88\x02\n\x0b\x43hatOptions\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12-\n\x12\x66\x61llback_providers\x18\x02 \x03(\tR\x11\x66\x61llbackProviders\x12\x33\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12$\n\x0bretry_count\x18\x04 \x01(\x05H\x00R\nretryCount\x88\x01\x01\x12\x43\n\x0fstream_recovery\x18\x05 \x01(\x0e\x32\x1a.everhop.v1.StreamRecoveryR\x0estreamRecoveryB\x0e\n\x0c_retry_count*\x86\x01\n\x0eStreamRecovery\x12\x1f\n\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n\x18STREAM_RECOVERY_CONTINUE\x10\x03\x32\xbb\x01\n\x0b\x43hatService\x12W\n\x0c\x43ompleteChat\x12\x1f.everhop.v1.CompleteChatRequest\x1a .everhop.v1.CompleteChatResponse\"\x04\xc8\xda\x18\x02\x12S\n\nStreamChat\x12\x1d.everhop.v1.StreamChatRequest\x1a\x1e.everhop.v1.StreamChatResponse\"\x04\xc8\xda\x18\x02\x30\x01\x42J\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65verhop/v1/chat_service.proto\x12\neverhop.v1\x1a\x17\x65verhop/v1/access.proto\x1a\x1b\x65verhop/v1/completion.proto\x1a\x17\x65verhop/v1/prompt.proto\x1a\x1c\x65verhop/v1/route_trail.proto\x1a\x1egoogle/protobuf/duration.proto\"t\n\x13\x43ompleteChatRequest\x12*\n\x06prompt\x18\x01 \x01(\x0b\x32\x12.everhop.v1.PromptR\x06prompt\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32\x17.everhop.v1.ChatOptionsR\x07options\"|\n\x14\x43ompleteChatResponse\x12\x36\n\ncompletion\x18\x01 \x01(\x0b\x32\x16.everhop.v1.CompletionR\ncompletion\x12,\n\x05trail\x18\x02 \x01(\x0b\x32\x16.everhop.v1.RouteTrailR\x05trail\"r\n\x11StreamChatRequest\x12*\n\x06prompt\x18\x01 \x01(\x0b\x32\x12.everhop.v1.PromptR\x06prompt\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32\x17.everhop.v1.ChatOptionsR\x07options\"G\n\x12StreamChatResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1b.everhop.v1.CompletionEventR\x05\x65vent\"\x9c\x02\n\x0b\x43hatOptions\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12-\n\x12\x66\x61llback_providers\x18\x02 \x03(\tR\x11\x66\x61llbackProviders\x12\x33\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07timeout\x12$\n\x0bretry_count\x18\x04 \x01(\x05H\x00R\nretryCount\x88\x01\x01\x12\x43\n\x0fstream_recovery\x18\x05 \x01(\x0e\x32\x1a.everhop.v1.StreamRecoveryR\x0estreamRecovery\x12\x12\n\x04task\x18\x06 \x01(\tR\x04taskB\x0e\n\x0c_retry_count*\x86\x01\n\x0eStreamRecovery\x12\x1f\n\x1bSTREAM_RECOVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14STREAM_RECOVERY_FAIL\x10\x01\x12\x1b\n\x17STREAM_RECOVERY_RESTART\x10\x02\x12\x1c\n\x18STREAM_RECOVERY_CONTINUE\x10\x03\x32\xbb\x01\n\x0b\x43hatService\x12W\n\x0c\x43ompleteChat\x12\x1f.everhop.v1.CompleteChatRequest\x1a .everhop.v1.CompleteChatResponse\"\x04\xc8\xda\x18\x02\x12S\n\nStreamChat\x12\x1d.everhop.v1.StreamChatRequest\x1a\x1e.everhop.v1.StreamChatResponse\"\x04\xc8\xda\x18\x02\x30\x01\x42J\n\x0e\x64\x65v.everhop.v1P\x01Z6github.com/everhop/everhop/gen/go/everhop/v1;everhopv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATSERVICE'].methods_by_name['CompleteChat']._serialized_options = b'\310\332\030\002'
   _globals['_CHATSERVICE'].methods_by_name['StreamChat']._loaded_options = None
   _globals['_CHATSERVICE'].methods_by_name['StreamChat']._serialized_options = b'\310\332\030\002'
-  _globals['_STREAMRECOVERY']._serialized_start=887
-  _globals['_STREAMRECOVERY']._serialized_end=1021
+  _globals['_STREAMRECOVERY']._serialized_start=907
+  _globals['_STREAMRECOVERY']._serialized_end=1041
   _globals['_COMPLETECHATREQUEST']._serialized_start=186
   _globals['_COMPLETECHATREQUEST']._serialized_end=302
   _globals['_COMPLETECHATRESPONSE']._serialized_start=304
@@ -52,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMCHATRESPONSE']._serialized_start=546
   _globals['_STREAMCHATRESPONSE']._serialized_end=617
   _globals['_CHATOPTIONS']._serialized_start=620
-  _globals['_CHATOPTIONS']._serialized_end=884
-  _globals['_CHATSERVICE']._serialized_start=1024
-  _globals['_CHATSERVICE']._serialized_end=1211
+  _globals['_CHATOPTIONS']._serialized_end=904
+  _globals['_CHATSERVICE']._serialized_start=1044
+  _globals['_CHATSERVICE']._serialized_end=1231
 # @@protoc_insertion_point(module_scope)

@@ -189,12 +189,19 @@ class ChatOptions(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     RETRY_COUNT_FIELD_NUMBER: _builtins.int
     STREAM_RECOVERY_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Pins the call to this provider, an instance name or else a kind, and to nothing else but `fallback_providers`. Empty: any. INVALID_ARGUMENT: nobody bears the name."""
     retry_count: _builtins.int
     """At most 1 + retry_count attempts; can only lower the server's cap. Range: 0 to 9. Unset: the server's cap."""
     stream_recovery: Global___StreamRecovery.ValueType
     """What becomes of a stream that breaks after its first content. CompleteChat has no use for it. Unset: the model's setting."""
+    task: _builtins.str
+    """What the call is for: the name of a task that is configured, such as `code`, `math`, `vision` or `long`. It chooses the model and
+    counts more than `prompt.model`. Empty: the model is the one named; where none is named, a prompt that holds a sound, an image or
+    much text goes to the models of the tasks `audio`, `vision` and `long`, as far as these are configured, and any other to the
+    default model. INVALID_ARGUMENT: there is no such task.
+    """
     @_builtins.property
     def fallback_providers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Providers tried in this order after `provider` or, when that is empty, after the model's own pool. At most 16. INVALID_ARGUMENT: nobody bears a name."""
@@ -213,10 +220,11 @@ class ChatOptions(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         retry_count: _builtins.int | None = ...,
         stream_recovery: Global___StreamRecovery.ValueType = ...,
+        task: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "retry_count", b"retry_count", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "fallback_providers", b"fallback_providers", "provider", b"provider", "retry_count", b"retry_count", "stream_recovery", b"stream_recovery", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count", "fallback_providers", b"fallback_providers", "provider", b"provider", "retry_count", b"retry_count", "stream_recovery", b"stream_recovery", "task", b"task", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_count: _TypeAlias = _typing.Literal["retry_count"]  # noqa: Y015
     _WhichOneofArgType__retry_count: _TypeAlias = _typing.Literal["_retry_count", b"_retry_count"]  # noqa: Y015

@@ -1,6 +1,12 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import { checkParams, readParams } from "../providers/openai/check-params.ts";
+import { type JsonObject, objectOf } from "../providers/openai/json.ts";
 import { hardMaxAttempts, routingDefaults } from "../routing/settings.ts";
+import { ConfigError, type ConfigProblem } from "./config-problem.ts";
+import { type Draft, type Origins, originOf, pathText } from "./draft.ts";
+
+export { ConfigError, type ConfigProblem };
 
 /** A duration in the file: a number of seconds, or a text such as `250ms`, `30s`, `10m`, `1h`. Milliseconds once read. */
 export const duration = z.union([z.number(), z.string()]).transform((value, context) => {
@@ -33,6 +39,8 @@ const modelName = z
   .min(1, "expected a model's name")
   .max(256, "expected at most 256 characters")
   .regex(/^[^\s\p{Cc}]+$/u, "expected a name without blanks");
+
+const taskName = z.string().regex(/^[a-z][a-z0-9_-]{0,31}$/, "expected a task's name: up to 32 of a-z 0-9 _ -");
 
 const secret = z
   .string()
@@ -89,6 +97,8 @@ const describedModel = z.strictObject({
   prices: z.strictObject({ input_per_1k: price, output_per_1k: price }).optional(),
   /** It may think for long before its first content. */
   reasoning: flag.optional(),
+  /** What a prompt for it may hold beside text; absent: not known, so anything is tried. */
+  input: z.array(z.enum(["image", "audio"])).optional(),
   /** How it is asked to go on with a text that it is given. */
   prefill: z.enum(["none", "continue_final_message", "prefix", "assistant"]).optional(),
   max_rps: maxRps.optional(),
@@ -148,12 +158,25 @@ const provider = z.strictObject({
   health_check: healthCheck.optional(),
 });
 
+/** Members of requests; a number or a switch among them may come out of the environment. */
+const requestParams = (mayStream: boolean) =>
+  z.preprocess(
+    (value) => (objectOf(value) ? readParams(value as JsonObject) : value),
+    z.record(z.string(), z.json()).superRefine((params, context) => {
+      for (const { field, description } of checkParams(params, mayStream)) {
+        context.addIssue({ code: "custom", path: [field], message: description });
+      }
+    }),
+  );
+
 const target = z.strictObject({
   provider: name,
   model: modelName,
   priority: priority.optional(),
   weight: weight.optional(),
   timeout: positiveDuration.optional(),
+  /** Replace what callers send; `stream` is how the endpoint is asked, whatever they ask. */
+  params: requestParams(true).optional(),
 });
 
 const model = z.strictObject({
@@ -196,6 +219,9 @@ const breaker = z
   })
   .prefault({});
 
+/** A good deal less than the window of today's smaller models, which must hold the answer as well. */
+const defaultLongPrompt = 24_000;
+
 const routing = z
   .strictObject({
     failover: onOff.default(defaults.failover),
@@ -225,6 +251,8 @@ const routing = z
     /** A second attempt beside a slow stream, for at most one stream in twenty. */
     hedge: onOff.default(defaults.hedge.enabled),
     affinity: z.enum(["none", "prompt_cache_key", "caller", "prefix"]).default(defaults.affinity),
+    /** Tokens, as far as they can be told beforehand, from which a prompt that names no model goes to `tasks.long`. */
+    long_prompt: wholeNumber(1, 1_000_000_000).default(defaultLongPrompt),
     queue: z
       .strictObject({
         max_wait: duration.default(defaults.queue.maxWaitMs),
@@ -296,7 +324,7 @@ const serverLimits = z
   .prefault({});
 
 /** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
-const fileSchema = z.strictObject({
+export const fileSchema = z.strictObject({
   server: z
     .strictObject({
       host: z.string().min(1, "expected an address").default("127.0.0.1"),
@@ -311,6 +339,10 @@ const fileSchema = z.strictObject({
   auth: z
     .strictObject({
       open: flag.default(false),
+      /** Limits of all whom no key tells apart, together. */
+      anyone: z
+        .strictObject({ rpm: wholeNumber(1, 10_000_000).optional(), max_concurrent: maxConcurrent.optional() })
+        .prefault({}),
       callers: z.array(caller).default([]),
       /** Without any, one is made when the gateway starts. */
       admin_keys: z.array(adminKey).default([]),
@@ -318,7 +350,15 @@ const fileSchema = z.strictObject({
     .prefault({}),
   providers: z.array(provider).default([]),
   models: z.array(model).default([]),
-  defaults: z.strictObject({ model: modelName.optional() }).prefault({}),
+  defaults: z
+    .strictObject({
+      model: modelName.optional(),
+      /** Set where callers send nothing. */
+      params: requestParams(false).optional(),
+    })
+    .prefault({}),
+  /** What callers may ask for by `task`, and where prompts with images, with audio and long ones go that name no model. */
+  tasks: z.record(taskName, modelName).default({}),
   routing,
   drain: z.strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") }).prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
@@ -327,46 +367,41 @@ const fileSchema = z.strictObject({
 /** The whole configuration, checked, every default filled in. Durations are milliseconds. */
 export type Config = z.output<typeof fileSchema>;
 
-/** One thing wrong with a configuration. */
-export interface ConfigProblem {
-  /** Such as `providers[0].base_url`. */
-  readonly path: string;
-  /** The value as it stands there; `[secret]` where it may be one. */
-  readonly value: string;
-  readonly expected: string;
-}
-
-/** A configuration that cannot be used, with everything that is wrong with it. */
-export class ConfigError extends Error {
-  override name = "ConfigError";
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(source: string, problems: readonly ConfigProblem[]) {
-    const width = Math.min(48, Math.max(...problems.map(({ path }) => path.length)));
-    const lines = problems.map(
-      ({ path, value, expected }) => `  ${path.padEnd(width)}  ${expected}${value && `, got ${value}`}`,
-    );
-    super(`${source} cannot be used:\n${lines.join("\n")}`);
-    this.problems = problems;
-  }
-}
-
 /**
  * Checks a configuration as it was read.
  * @param source what it came from, for the message
+ * @param reading where its values stand, and what was wrong when it was read
  * @throws ConfigError with all problems at once
  */
-export function checkConfig(input: unknown, source: string): Config {
-  const result = fileSchema.safeParse(input);
-  if (!result.success)
+export function checkConfig(
+  input: unknown,
+  source: string,
+  { origins, problems: known }: Pick<Draft, "origins" | "problems"> = { origins: new Map(), problems: [] },
+): Config {
+  const fail = (problems: readonly ConfigProblem[]): never => {
     throw new ConfigError(
       source,
-      result.error.issues.flatMap((issue) => problemsOf(issue, input)),
+      problems.map((problem) => ({ ...placeOf(problem, origins), ...problem })),
     );
+  };
+  const result = fileSchema.safeParse(input);
+  if (!result.success || known.length > 0) {
+    // A value that could not be read is wrong in one way already.
+    const isKnown = ({ path }: ConfigProblem) => known.some((each) => each.path === path);
+    const found = result.success ? [] : result.error.issues.flatMap((issue) => problemsOf(issue, input));
+    return fail([...known, ...found.filter((problem) => !isKnown(problem))]);
+  }
   const problems = crossCheck(result.data);
-  if (problems.length > 0) throw new ConfigError(source, problems);
-  return result.data;
+  return problems.length > 0 ? fail(problems) : result.data;
 }
+
+function placeOf({ path, expected }: ConfigProblem, origins: Origins): { at?: string } {
+  const origin = originOf(origins, path);
+  if (!origin) return {};
+  return { at: expected === unknownKey ? (origin.nameAt ?? origin.at) : origin.at };
+}
+
+const unknownKey = "unknown key";
 
 /** What an issue of a schema means, with the value that stands in the input. */
 export function problemsOf(
@@ -379,7 +414,7 @@ export function problemsOf(
     return issue.keys.map((key) => {
       const at = [...path, key];
       // Its value is not shown: a misspelt `key` holds a key all the same.
-      return { path: pathText(at), value: "", expected: "unknown key" };
+      return { path: pathText(at), value: "", expected: unknownKey };
     });
   }
   if (issue.code === "invalid_union") {
@@ -389,7 +424,7 @@ export function problemsOf(
       .sort((a, b) => Math.max(...b.map((p) => p.path.length)) - Math.max(...a.map((p) => p.path.length)));
     if (furthest) return furthest;
   }
-  return [{ path: pathText(path), value: valueText(path, input), expected: expectation(issue) }];
+  return [{ path: pathText(path) || "(the whole)", value: valueText(path, input), expected: expectation(issue) }];
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
@@ -397,11 +432,6 @@ function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return `expected ${issue.expected}`;
   if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
   return issue.message.replace(/^./, (letter) => letter.toLowerCase());
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  const text = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
-  return text.replace(/^\./, "") || "(the whole)";
 }
 
 function valueText(path: readonly PropertyKey[], input: unknown): string {
@@ -492,6 +522,11 @@ function crossCheck(config: Config): ConfigProblem[] {
     for (const [position, id] of ids.entries()) {
       if (ids.indexOf(id) < position)
         complain(`providers[${index}].models[${position}]`, id, "expected each model once");
+    }
+  }
+  for (const [task, model] of Object.entries(config.tasks)) {
+    if (!publicNames.has(model) && !declared.includes(model) && !forwards) {
+      complain(`tasks.${task}`, model, "expected a model that is configured");
     }
   }
   const wanted = config.defaults.model;

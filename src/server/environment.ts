@@ -1,57 +1,85 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import type { Origin } from "./draft.ts";
+
 /** The environment, as it is handed in. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Variables, and where each of them stands. */
+export interface Variables {
+  readonly env: Environment;
+  /** The origin of what a variable says. */
+  originOf(name: string): Origin;
+  /** Files that were read, or would have been if they were there. */
+  readonly files: readonly string[];
+  /** Files that are there but cannot be read. */
+  readonly notices: readonly string[];
+}
+
+/** Read in this order; what an earlier one says counts. The process's own environment comes before them. */
+const dotenvNames = [".env.local", ".env"];
+
 /**
- * Providers from `OPENAI_API_KEY[_n]` and `OPENAI_BASE_URL[_n]`, each n a provider of its own, tried in the order of n; and
- * `OPENAI_MODEL` as the default model, which all of them serve.
- * @returns a configuration as a file would say it; undefined when the environment names no provider
+ * The environment of the process, and what `.env.local` and `.env` say beside it.
+ * @param folder where these files lie
  */
-export function environmentConfig(env: Environment): Record<string, unknown> | undefined {
-  const suffixes = new Set<string>();
-  for (const [name, value] of Object.entries(env)) {
-    const match = /^OPENAI_(?:API_KEY|BASE_URL)(_\d+)?$/.exec(name);
-    if (match && value) suffixes.add(match[1] ?? "");
+export function readVariables(processEnv: Environment, folder: string): Variables {
+  const values = new Map(Object.entries(processEnv).filter(([, value]) => value !== undefined));
+  const places = new Map<string, string>();
+  const notices: string[] = [];
+  for (const name of dotenvNames) {
+    let text: string;
+    try {
+      text = readFileSync(join(folder, name), "utf8");
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code !== "ENOENT") notices.push(`${name} cannot be read (${code ?? "unknown error"})`);
+      continue;
+    }
+    for (const [variable, value] of Object.entries(parseEnv(text))) {
+      if (values.has(variable)) continue;
+      values.set(variable, value);
+      places.set(variable, `${name}:${lineOf(text, variable)}`);
+    }
   }
-  if (suffixes.size === 0) return undefined;
-  const providers = [...suffixes]
-    .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)))
-    .map((suffix, position) => {
-      const key = env[`OPENAI_API_KEY${suffix}`];
-      return {
-        name: `openai${suffix.replace("_", "-")}`,
-        kind: "openai",
-        base_url: env[`OPENAI_BASE_URL${suffix}`] || "https://api.openai.com/v1",
-        keys: key ? [key] : [],
-        priority: position + 1,
-      };
-    });
-  const model = env["OPENAI_MODEL"];
-  if (!model) return { providers };
-  // Public by name, so that a list of models is not empty; the providers go on taking any other model as well.
-  const targets = providers.map(({ name }) => ({ provider: name, model }));
-  return { providers, models: [{ name: model, targets }], defaults: { model } };
+  return {
+    env: Object.fromEntries(values),
+    originOf(name) {
+      const place = places.get(name);
+      return { text: place ? `${name} (${place})` : name, at: name };
+    },
+    files: dotenvNames.map((name) => join(folder, name)),
+    notices,
+  };
 }
 
-/** A reference to the environment that leads nowhere. */
-export interface MissingVariable {
-  readonly path: string;
-  readonly name: string;
+/** The last line that sets it: that is the one which counts. */
+function lineOf(text: string, variable: string): number {
+  const lines = text.split(/\r\n|\n|\r/);
+  return (
+    lines.findLastIndex(
+      (line) =>
+        line
+          .replace(/^\s*(export\s+)?/, "")
+          .split("=", 1)[0]
+          ?.trim() === variable,
+    ) + 1
+  );
 }
 
-/** Replaces `${NAME}` and `${NAME:-default}` in every text of a configuration; lists the names that are not set. */
-export function substitute(value: unknown, env: Environment, missing: MissingVariable[], path = ""): unknown {
-  if (typeof value === "string") {
-    return value.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_, name: string, fallback: string | undefined) => {
-      const found = env[name] || fallback;
-      if (found === undefined) missing.push({ path, name });
-      return found ?? "";
-    });
-  }
-  if (Array.isArray(value)) return value.map((each, index) => substitute(each, env, missing, `${path}[${index}]`));
-  if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, substitute(each, env, missing, path ? `${path}.${key}` : key)]),
-    );
-  }
-  return value;
+/** Replaces `${NAME}` and `${NAME:-default}` in a text; lists the names that it met, and of those the ones that are not set. */
+export function substitute(
+  text: string,
+  env: Environment,
+): { text: string; names: readonly string[]; missing: readonly string[] } {
+  const names: string[] = [];
+  const missing: string[] = [];
+  const whole = text.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_, name: string, fallback: string | undefined) => {
+    const found = env[name] || fallback;
+    names.push(name);
+    if (found === undefined) missing.push(name);
+    return found ?? "";
+  });
+  return { text: whole, names, missing };
 }

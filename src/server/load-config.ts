@@ -1,8 +1,15 @@
-import { existsSync, readFileSync } from "node:fs";
-import { parseDocument } from "yaml";
-import { type Config, ConfigError, checkConfig } from "./config.ts";
-import { type Environment, environmentConfig, type MissingVariable, substitute } from "./environment.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Config, ConfigError, type ConfigProblem, checkConfig } from "./config.ts";
+import { type Dialect, type Place, switchOf } from "./dialects/dialect.ts";
+import { keysFileProxy } from "./dialects/keys-file-proxy.ts";
+import { llamaQwen } from "./dialects/llama-qwen.ts";
+import { holdsGroups, readModelGroups } from "./dialects/model-groups.ts";
+import { numberedOpenai } from "./dialects/numbered-openai.ts";
+import { type Draft, DraftWriter, merged, type Origins, originOf } from "./draft.ts";
+import { type Environment, readVariables, type Variables } from "./environment.ts";
 import { readKeysFile } from "./keys-file.ts";
+import { readYamlFile } from "./yaml-file.ts";
 
 /** A configuration and where it came from. */
 export interface LoadedConfig {
@@ -10,97 +17,144 @@ export interface LoadedConfig {
   readonly config: Config | undefined;
   /** For people: a path, or `the environment`. */
   readonly source: string;
+  /** Where each value stands. */
+  readonly origins: Origins;
   /** What a person should know about how it was read. */
   readonly notices: readonly string[];
+  /** Files and folders that it was read from, or would be if they were there. */
+  readonly files: readonly string[];
 }
 
 /** Where to look. */
 export interface ConfigPlaces {
   /** `--config`. */
-  readonly path: string | undefined;
+  readonly path?: string | undefined;
+  /** `--groups`: a folder of model groups. */
+  readonly groups?: string | undefined;
   readonly env: Environment;
-  /** `--host` and `--port`, which beat the file. */
+  /** `--host` and `--port`, which beat everything. */
   readonly overrides: { readonly host?: string; readonly port?: number };
+  /** Leaves the set-ups of other programs alone. */
+  readonly ownFileOnly?: boolean;
+  /** Where `everhop.yaml`, `.env`, `config` and `data` lie; default: the folder that the program is started in. */
+  readonly folder?: string;
 }
 
 const defaultPath = "everhop.yaml";
 
+/** Set-ups of other programs, in the order in which they are looked for: the first that is there counts. */
+const dialects: readonly Dialect[] = [
+  llamaQwen,
+  numberedOpenai,
+  {
+    name: "the model groups in config/",
+    read({ variables, folder }) {
+      const path = folder === "." ? "config" : join(folder, "config");
+      return holdsGroups(path) ? readModelGroups(path, variables) : undefined;
+    },
+  },
+  keysFileProxy,
+];
+
 /**
- * Finds and reads the configuration: `--config`, else `EVERHOP_CONFIG`, else `./everhop.yaml`; where that names no providers, the
- * `OPENAI_*` environment.
+ * Finds and reads the configuration: `--config`, else `EVERHOP_CONFIG`, else `./everhop.yaml`; and where that names no providers, what
+ * `--groups`, the environment and the files of other programs say. Variables may stand in `.env.local` and `.env`.
  * @throws ConfigError with everything that is wrong
  */
-export function loadConfig({ path, env, overrides }: ConfigPlaces): LoadedConfig {
-  const named = path ?? (env["EVERHOP_CONFIG"] || undefined);
-  const file = named ?? (existsSync(defaultPath) ? defaultPath : undefined);
-  const fromFile = file === undefined ? undefined : readYamlFile(file, env);
-  const fromEnvironment = environmentConfig(env);
-  const fileProviders = fromFile?.["providers"];
-  const fileHasProviders = Array.isArray(fileProviders) && fileProviders.length > 0;
-  const notices: string[] = [];
-  if (fileHasProviders && fromEnvironment) {
-    notices.push(`the OPENAI_* environment is not used: ${file} names the providers`);
+export function loadConfig({
+  path,
+  groups,
+  env,
+  overrides,
+  ownFileOnly = false,
+  folder = ".",
+}: ConfigPlaces): LoadedConfig {
+  const variables = readVariables(env, folder);
+  const place = { variables, folder };
+  const byDefault = folder === "." ? defaultPath : join(folder, defaultPath);
+  const named = path ?? (variables.env["EVERHOP_CONFIG"] || undefined);
+  const file = named ?? (existsSync(byDefault) ? byDefault : undefined);
+  const fromFile = file === undefined ? undefined : readYamlFile(file, variables);
+  const namesProviders = isFilled(fromFile?.value["providers"]);
+  if (namesProviders && groups !== undefined) {
+    const expected = `expected either the providers of ${file} or --groups`;
+    throw new ConfigError(file ?? "", [{ path: "providers", value: "", expected }]);
   }
-  if (!fromFile && !fromEnvironment) return { config: undefined, source: "nothing", notices };
-  const source = [fromFile && file, !fileHasProviders && fromEnvironment && "the environment"]
-    .filter(Boolean)
-    .join(" and ");
-  const base = fileHasProviders ? fromFile : { ...fromFile, ...fromEnvironment };
-  const server = { ...(base?.["server"] as object | undefined), ...overrides };
-  const config = checkConfig({ ...base, server }, source);
+  // What is passed over is not held against anybody: it need not even be right.
+  const there = ownFileOnly ? [] : dialects.filter((dialect) => isThere(dialect, place));
+  const [first, ...others] = namesProviders || groups !== undefined ? [undefined, ...there] : there;
+  const said = groups === undefined ? first?.read(place) : readModelGroups(groups, variables);
+  const used = namesProviders ? file : said?.source;
+  const notices = [
+    ...variables.notices,
+    ...(said?.notices ?? []),
+    ...others.flatMap((other) => (other ? [`${other.name} is not used: ${used} names the providers`] : [])),
+  ];
+  const files = [
+    ...variables.files,
+    ...(file === undefined || file === byDefault ? [byDefault] : [file]),
+    ...(said?.files ?? []),
+  ];
+  if (!fromFile && !said) return { config: undefined, source: "nothing", origins: new Map(), notices, files };
+  const source = [fromFile && file, said?.source].filter(Boolean).join(" and ");
+  const read = [said, fromFile].filter((each) => each !== undefined).reduce<Draft>(merged, nothing);
+  const draft = [flags(overrides), own(variables, read), read].reduce<Draft>(merged, nothing);
+  const config = checkConfig(draft.value, source, draft);
   // A file of keys that cannot be read is wrong now, not when the first request comes.
-  const problems = config.providers.flatMap(({ keys_file: keysFile }, index) =>
-    keysFile === undefined ? [] : readKeysFile(keysFile, `providers[${index}].keys_file`).problems,
+  const problems: ConfigProblem[] = config.providers.flatMap(({ keys_file: keysFile }, index) =>
+    keysFile === undefined
+      ? []
+      : readKeysFile(keysFile, `providers[${index}].keys_file`).problems.map((problem) => ({
+          at: originOf(draft.origins, problem.path)?.at,
+          ...problem,
+        })),
   );
   if (problems.length > 0) throw new ConfigError(source, problems);
   if (config.providers.length === 0) {
     throw new ConfigError(source, [{ path: "providers", value: "none", expected: "expected at least one provider" }]);
   }
-  return { config, source, notices };
+  const keyFiles = config.providers.flatMap(({ keys_file: keysFile }) => keysFile ?? []);
+  return { config, source, origins: draft.origins, notices, files: [...new Set([...files, ...keyFiles])] };
 }
 
-/**
- * Reads a YAML file whose texts may name the environment.
- * @throws ConfigError
- */
-export function readYamlFile(path: string, env: Environment): Record<string, unknown> {
-  const problem = (expected: string) => new ConfigError(path, [{ path: "(the file)", value: "", expected }]);
-  let text: string;
+const nothing: Draft = { value: {}, origins: new Map(), problems: [] };
+
+function isThere(dialect: Dialect, place: Place): boolean {
   try {
-    text = readFileSync(path, "utf8");
+    return dialect.read(place) !== undefined;
   } catch (error) {
-    const { code = "unknown error" } = error as { code?: string };
-    throw problem(code === "ENOENT" ? "there is no such file" : `cannot be read (${code})`);
+    // It is there, and wrong.
+    if (error instanceof ConfigError) return true;
+    throw error;
   }
-  const document = parseDocument(text, { merge: true }); // JSON is YAML too
-  if (document.errors.length > 0) {
-    // The parser's own words repeat what stands there, and what stands there may be a key.
-    const places = document.errors.slice(0, 3).map(({ code, linePos }) => {
-      const words = code.toLowerCase().replaceAll("_", " ");
-      return linePos ? `line ${linePos[0].line}, column ${linePos[0].col}: ${words}` : words;
-    });
-    throw problem(`is no valid YAML: ${places.join("; ")} (texts with \${NAME} in braces or lists need quotes)`);
-  }
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 100 }) ?? {};
-    JSON.stringify(value);
-  } catch {
-    throw problem("has aliases that lead nowhere, into themselves, or to too much");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw problem("expected a mapping at the top");
-  const missing: MissingVariable[] = [];
-  const substituted = substitute(value, env, missing) as Record<string, unknown>;
-  if (missing.length > 0) {
-    throw new ConfigError(
-      path,
-      missing.map(({ path: at, name }) => ({
-        path: at,
-        value: "",
-        expected: `the environment variable ${name} is not set`,
-      })),
-    );
-  }
-  return substituted;
+}
+
+function flags({ host, port }: ConfigPlaces["overrides"]): Draft {
+  const writer = new DraftWriter();
+  writer.set(["server", "host"], host, { text: "--host", at: "--host" });
+  writer.set(["server", "port"], port, { text: "--port", at: "--port" });
+  return writer.draft();
+}
+
+const levels: Readonly<Record<string, string>> = {
+  true: "debug",
+  false: "error",
+  debug: "debug",
+  info: "info",
+  error: "error",
+};
+
+/** What Everhop itself reads of the environment. Other programs have a LOG_LEVEL, too: a word that is none of ours is for them. */
+function own({ env, originOf: origin }: Variables, { value }: Draft): Draft {
+  const writer = new DraftWriter();
+  if (env["EVERHOP_OPEN"]) writer.set(["auth", "open"], switchOf(env["EVERHOP_OPEN"]), origin("EVERHOP_OPEN"));
+  const level = levels[env["LOG_LEVEL"]?.toLowerCase() ?? ""];
+  // Its own file knows better than a variable that may be meant for another.
+  const isSaid = typeof value["log"] === "object" && value["log"] !== null && "level" in value["log"];
+  if (level && !isSaid) writer.set(["log", "level"], level, origin("LOG_LEVEL"));
+  return writer.draft();
+}
+
+function isFilled(list: unknown): boolean {
+  return Array.isArray(list) && list.length > 0;
 }

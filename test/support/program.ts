@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { onTestFinished } from "vitest";
 
 /** The project's folder. */
@@ -21,19 +21,21 @@ export interface Program {
 /**
  * Starts a program in the project's folder; it is killed when the test is over.
  * @param detached in a process group of its own, as a terminal has it
+ * @param cwd default: the project's folder
  */
 export function start(
   command: string,
   args: readonly string[],
   env: Record<string, string> = {},
   detached = false,
+  cwd = root,
 ): Program {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(OPENAI_|EVERHOP_|NO_COLOR|FORCE_COLOR)/.test(name),
+    ([name]) => !/^(OPENAI_|EVERHOP_|LLAMA_|QWEN_|MEGALLM_|LOG_LEVEL|HOST$|PORT$|NO_COLOR|FORCE_COLOR)/.test(name),
   );
   const child = spawn(command, args, {
     detached,
-    cwd: root,
+    cwd,
     env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -67,6 +69,21 @@ export function configFile(yaml: string): string {
   const path = join(mkdtempSync(join(tmpdir(), "everhop-test-")), "everhop.yaml");
   writeFileSync(path, yaml);
   return path;
+}
+
+/** Makes a folder with files in it. @returns its path */
+export function folderWith(files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), "everhop-test-"));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
+}
+
+/** Runs a command of the product in a folder. */
+export function everhopIn(folder: string, args: readonly string[], env: Record<string, string> = {}): Program {
+  return start(process.execPath, [join(root, "bin/everhop.js"), ...args], env, false, folder);
 }
 
 /** Starts the product as it is served. */

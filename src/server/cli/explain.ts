@@ -11,6 +11,7 @@ import { loadConfig } from "../load-config.ts";
 /** Flags of `explain`. */
 export interface ExplainFlags {
   readonly config?: string;
+  readonly groups?: string;
   readonly caller?: string;
   readonly json?: boolean;
 }
@@ -19,11 +20,11 @@ export interface ExplainFlags {
  * Prints how a model's requests would be routed, from the configuration alone: as by a gateway that has just started.
  * @throws ConfigError, also when the model or the caller is not known
  */
-export async function explainModel(model: string, { config: path, caller, json }: ExplainFlags): Promise<void> {
-  const { config, source } = loadConfig({ path, env: process.env, overrides: {} });
+export async function explainModel(model: string, { config: path, groups, caller, json }: ExplainFlags): Promise<void> {
+  const { config, source } = loadConfig({ path, groups, env: process.env, overrides: {} });
   if (!config) {
     const expected =
-      "nothing is configured: expected an everhop.yaml, --config FILE, or OPENAI_API_KEY in the environment";
+      "nothing is configured: expected an everhop.yaml, --config FILE, --groups FOLDER, or keys in the environment";
     throw new ConfigError("explain", [{ path: "(configuration)", value: "", expected }]);
   }
   if (caller !== undefined && !config.auth.callers.some(({ name }) => name === caller)) {

@@ -102,11 +102,8 @@ interface Configuration {
 
 /** `--config`, `EVERHOP_CONFIG` or `./everhop.yaml`; else what the scenario brings along; else the providers of the environment. */
 function configurationOf(file: ScenarioFile, path: string | undefined): Configuration {
-  const withoutProviders = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith("OPENAI_")),
-  );
-  const env = file.config ? withoutProviders : process.env;
-  const { config, source } = loadConfig({ path, env, overrides: {} });
+  const ownFileOnly = file.config !== undefined;
+  const { config, source } = loadConfig({ path, env: process.env, overrides: {}, ownFileOnly });
   if (config) return { config, source };
   if (file.config) return { config: file.config, source: "the scenario's own" };
   const expected = "nothing is configured: expected an everhop.yaml, --config FILE, or config: in the scenario";

@@ -21,8 +21,9 @@ import {
   problemsOf,
   wholeNumber,
 } from "../config.ts";
+import { originOf } from "../draft.ts";
 import type { Environment } from "../environment.ts";
-import { readYamlFile } from "../load-config.ts";
+import { readYamlFile } from "../yaml-file.ts";
 
 const text = z.string().min(1, "expected a name").max(100, "expected at most 100 characters");
 const share = amount(0, 1);
@@ -215,13 +216,20 @@ const mostRequests = 5_000_000;
 
 /** Reads a scenario. @throws ConfigError when it cannot be read, with everything that is wrong with its shape */
 export function readScenario(path: string, env: Environment): ScenarioFile {
-  const input = readYamlFile(path, env);
+  const {
+    value: input,
+    origins,
+    problems: unread,
+  } = readYamlFile(path, {
+    env,
+    originOf: (name) => ({ text: name, at: name }),
+  });
+  const placed = (problems: readonly ConfigProblem[]) =>
+    problems.map((problem) => ({ at: originOf(origins, problem.path)?.at, ...problem }));
   const result = fileSchema.safeParse(input);
-  if (!result.success) {
-    throw new ConfigError(
-      path,
-      result.error.issues.flatMap((issue) => problemsOf(issue, input)),
-    );
+  if (!result.success || unread.length > 0) {
+    const found = result.success ? [] : result.error.issues.flatMap((issue) => problemsOf(issue, input));
+    throw new ConfigError(path, placed([...unread, ...found]));
   }
   const { name = basename(path).replace(/\.ya?ml$/, ""), duration: durationMs, seed, model } = result.data;
   const phases = result.data.phases.map((each, index) => phaseOf(each, index, durationMs));

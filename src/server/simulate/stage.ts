@@ -190,6 +190,7 @@ function checkedProviders({ clock, weather }: Machine<Target>): Upstream {
         });
       });
     },
+    keepOnly() {},
     async close() {},
   };
 }

@@ -1,0 +1,120 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { ConfigError, type ConfigProblem, problemsOf } from "../config.ts";
+import { DraftWriter, type Origin, originOf } from "../draft.ts";
+import type { Variables } from "../environment.ts";
+import { readYaml } from "../yaml-file.ts";
+import { impliedBy, type Said } from "./dialect.ts";
+
+/** An endpoint of a group's file. What it says beside these goes to the endpoint as it is. */
+const endpoint = z.looseObject({
+  baseurl: z.string("expected the endpoint's base URL"),
+  apikey: z.string().optional(),
+  model: z.string("expected the model asked of the endpoint"),
+  timeout: z.union([z.number(), z.string()]).optional(),
+  type: z.string().optional(),
+});
+const endpoints = z.array(endpoint).min(1, "expected at least one endpoint");
+
+/** Whether a folder holds a file that looks like a model group; any other program may have a folder of that name. */
+export function holdsGroups(folder: string): boolean {
+  return groupFiles(folder).some((path) => /"baseurl"\s*:/.test(readIfThere(path)));
+}
+
+function groupFiles(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.endsWith(".json"))
+      .sort()
+      .map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * Model groups from a folder: a JSON file each, named as the model is, with an endpoint or a list of them, tried in that order. Texts
+ * may name the environment. Endpoints of one type, base URL and key are one provider, whichever groups they stand in.
+ * @throws ConfigError with everything that is wrong with any of the files
+ */
+export function readModelGroups(folder: string, variables: Variables): Said {
+  const files = groupFiles(folder);
+  const source = files.length === 1 ? (files[0] ?? folder) : `${folder} (${files.length} files)`;
+  if (files.length === 0) {
+    const expected = "expected a folder with a JSON file for each model";
+    throw new ConfigError("--groups", [{ path: "(the folder)", value: JSON.stringify(folder), expected }]);
+  }
+  const writer = new DraftWriter();
+  const problems: ConfigProblem[] = [];
+  const providers = new Map<string, string>();
+  for (const [position, path] of files.entries()) {
+    const { endpoints, problems: wrong, originOfFile, originAt } = readGroup(path, variables);
+    problems.push(...wrong);
+    const model = ["models", position];
+    writer.set([...model, "name"], basename(path, ".json"), originOfFile);
+    writer.set([...model, "strategy"], "ordered", impliedBy(originOfFile));
+    for (const [index, each] of endpoints.entries()) {
+      const { baseurl, apikey, model: upstreamModel, timeout, type = "endpoint", ...params } = each;
+      const at = (field: string) => originAt(index, field);
+      const identity = JSON.stringify([type, baseurl, apikey]);
+      let name = providers.get(identity);
+      if (name === undefined) {
+        const provider = ["providers", providers.size];
+        name = freeName(type, new Set(providers.values()));
+        providers.set(identity, name);
+        writer.set([...provider, "name"], name, at("type"));
+        writer.set([...provider, "kind"], type, at("type"));
+        writer.set([...provider, "base_url"], baseurl, at("baseurl"));
+        if (apikey) writer.set([...provider, "keys"], [apikey], at("apikey"));
+      }
+      const target = [...model, "targets", index];
+      writer.set([...target, "provider"], name, at("type"));
+      writer.set([...target, "model"], upstreamModel, at("model"));
+      writer.set([...target, "timeout"], timeout, at("timeout"));
+      for (const [param, value] of Object.entries(params)) writer.set([...target, "params", param], value, at(param));
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(source, problems);
+  return { ...writer.draft(), source, files: [folder, ...files], notices: [] };
+}
+
+/** One file: its endpoints in their order. */
+function readGroup(path: string, variables: Variables) {
+  const { value, origins, problems: unread } = readYaml(path, variables);
+  const isList = Array.isArray(value);
+  const result = endpoints.safeParse(isList ? value : [value]);
+  const found = result.success
+    ? []
+    : result.error.issues
+        .map((issue) => (isList ? issue : { ...issue, path: issue.path.slice(1) }))
+        .flatMap((issue) => problemsOf(issue, value));
+  const placeOf = (where: string) => originOf(origins, where) ?? { text: `${path}:1`, at: "1:1" };
+  return {
+    endpoints: result.success ? result.data : [],
+    originOfFile: { text: path, at: path },
+    originAt(index: number, field: string): Origin {
+      const { text, at } = placeOf(isList ? `[${index}].${field}` : field);
+      return { text, at: `${path}:${at}` };
+    },
+    problems: [...unread, ...found].map((problem) => {
+      return { ...problem, at: `${path}:${placeOf(problem.path).at}` };
+    }),
+  };
+}
+
+/** A provider is named after its type; a second one of a type has a number. */
+function freeName(type: string, taken: ReadonlySet<string>): string {
+  if (!taken.has(type)) return type;
+  let number = 2;
+  while (taken.has(`${type}-${number}`)) number += 1;
+  return `${type}-${number}`;
+}

@@ -1,7 +1,7 @@
 import { FaultError } from "../chat/fault.ts";
 import type { ByteBudget } from "../gateway/byte-budget.ts";
 import type { Machine } from "../gateway/call.ts";
-import { anyone, type Caller, type Callers } from "../gateway/caller.ts";
+import type { Caller, Callers } from "../gateway/caller.ts";
 import type { FailedLogins } from "../gateway/failed-logins.ts";
 import type { KeyStats } from "../gateway/key-stats.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
@@ -100,7 +100,7 @@ export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
   const known = disagree ? undefined : callers.identify(bearer ?? apiKey);
   const isAdmin = callers.isAdmin(adminKey ?? bearer ?? undefined);
   const isImpostor = Boolean(authorization || apiKey || adminKey) && !known && !isAdmin;
-  const caller = known ?? (callers.open && !disagree ? anyone : undefined);
+  const caller = known ?? (callers.open && !disagree ? callers.anyone : undefined);
   return { ...identityOf(header, rng), caller, isKnown: known !== undefined, isAdmin, isImpostor };
 }
 

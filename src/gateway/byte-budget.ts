@@ -19,11 +19,12 @@ export interface ByteAccount {
 const retryAfterMs = 1000;
 
 /**
- * @param most bytes held at once, of all requests together
+ * @param most bytes held at once, of all requests together; as a function it may change
  * @param isShort whether the process is short of memory for whatever other reason: then nothing more is taken
  */
-export function createByteBudget(most: number, isShort: () => boolean = () => false): ByteBudget {
+export function createByteBudget(most: number | (() => number), isShort: () => boolean = () => false): ByteBudget {
   let held = 0;
+  const limit = typeof most === "number" ? () => most : most;
   return {
     get held() {
       return held;
@@ -34,7 +35,7 @@ export function createByteBudget(most: number, isShort: () => boolean = () => fa
       return {
         take(bytes) {
           if (closed) return;
-          if (held + bytes > most || isShort()) throw new FaultError({ kind: "out_of_memory", retryAfterMs });
+          if (held + bytes > limit() || isShort()) throw new FaultError({ kind: "out_of_memory", retryAfterMs });
           held += bytes;
           own += bytes;
         },

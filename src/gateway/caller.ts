@@ -21,6 +21,8 @@ export interface Caller {
 export interface Callers {
   /** Whether whoever comes is served, with any key or none. */
   readonly open: boolean;
+  /** Whoever shows no caller's key, where that is enough. */
+  readonly anyone: Caller;
   /** The caller whose key it is, if it is anybody's. */
   identify(credential: string | undefined): Caller | undefined;
   /** Whether a credential is an operator's. */
@@ -40,10 +42,12 @@ export function createCallers(
     callers,
     adminKeys,
     open,
+    anyone: unknown = anyone,
   }: {
     readonly callers: readonly { readonly caller: Caller; readonly key: Secret }[];
     readonly adminKeys: readonly Secret[];
     readonly open: boolean;
+    readonly anyone?: Caller;
   },
   rng: Rng,
 ): Callers {
@@ -67,6 +71,7 @@ export function createCallers(
   const adminOf = table(adminKeys.map((key) => [key, true] as const));
   return {
     open,
+    anyone: unknown,
     identify: callerOf,
     isAdmin: (credential) => adminOf(credential) ?? false,
   };

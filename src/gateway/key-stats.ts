@@ -14,7 +14,7 @@ export interface KeyStats {
 
 /** Reads the key rings, and remembers which provider was asked last. */
 export function watchKeys(
-  providers: readonly ProviderEntry[],
+  providers: () => readonly ProviderEntry[],
   state: () => EngineState,
 ): RouteObserver & { stats(): KeyStats } {
   let lastProvider: string | undefined;
@@ -24,7 +24,7 @@ export function watchKeys(
     },
     stats() {
       const sum = { total: 0, available: 0, failed: 0, currentIndex: 0 };
-      for (const { name } of providers) {
+      for (const { name } of providers()) {
         const ring = state().providerNamed(name)?.ring;
         if (!ring) continue;
         if (name === lastProvider) sum.currentIndex = sum.total + Math.max(0, ring.lastIndex);

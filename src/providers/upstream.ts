@@ -16,6 +16,8 @@ export interface Upstream {
    * @throws FaultError when no answer came; the cancellation's reason when it was called off
    */
   send(target: Target, key: Key | undefined, request: HttpRequest, cancellation: Cancellation): Promise<UpstreamAnswer>;
+  /** Lets go of the connections to all but these, as soon as nothing uses them. */
+  keepOnly(targets: readonly Pick<Target, "origin" | "connectMs">[]): void;
   /** Ends every connection at once. */
   close(): Promise<void>;
 }
@@ -52,9 +54,11 @@ const maxHeaderBytes = 64 * 1024;
  */
 export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: string }): Upstream {
   const pools = new Map<string, Pool>();
+  const leaving = new Set<Pool>();
 
-  function poolOf({ origin, connectMs }: Target): Pool {
-    const name = `${origin} ${connectMs}`;
+  function poolOf(target: Target): Pool {
+    const { origin, connectMs } = target;
+    const name = nameOf(target);
     let pool = pools.get(name);
     if (!pool) {
       // Undici's own time limits are off: they are too coarse, and the engine has better ones.
@@ -83,11 +87,26 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
         poolOf(target).dispatch({ method, path: target.basePath + path, headers, body }, exchange);
       });
     },
+    keepOnly(targets) {
+      const kept = new Set(targets.map(nameOf));
+      for (const [name, pool] of pools) {
+        if (kept.has(name)) continue;
+        pools.delete(name);
+        leaving.add(pool);
+        // It waits for what is under way.
+        void pool.close().finally(() => leaving.delete(pool));
+      }
+    },
     async close() {
-      await Promise.all([...pools.values()].map((pool) => pool.destroy()));
+      await Promise.all([...pools.values(), ...leaving].map((pool) => pool.destroy()));
       pools.clear();
     },
   };
+}
+
+/** What a pool of connections is for. */
+function nameOf({ origin, connectMs }: Pick<Target, "origin" | "connectMs">): string {
+  return `${origin} ${connectMs}`;
 }
 
 type Waiter = { resolve(read: Buffer | "end" | "silence"): void; reject(error: unknown): void; stopTimer(): void };

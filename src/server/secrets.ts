@@ -8,25 +8,22 @@ export type Redact = (text: string) => string;
 const leastLength = 8;
 
 /**
- * @param config what holds the keys of providers and callers
- * @returns also how to tell it that files of keys were read again; what was a secret stays one
+ * A redaction that learns.
+ * @returns also how to tell it of a configuration, or of one whose files of keys have changed; what was a secret stays one
  */
-export function createRedact(
-  config: Config,
-  adminKeys: readonly string[],
-): { readonly redact: Redact; readonly learn: () => void } {
-  const secrets = new Set([...config.auth.callers.map(({ key }) => key), ...config.auth.admin_keys, ...adminKeys]);
+export function createRedact(): { readonly redact: Redact; learn(config: Config, adminKeys: readonly string[]): void } {
+  const secrets = new Set<string>();
   let longestFirst: readonly string[] = [];
-  const learn = () => {
-    for (const [index, provider] of config.providers.entries()) {
-      for (const { value } of keysOf(provider, index).keys) secrets.add(value);
-    }
-    // One may begin as another does.
-    longestFirst = [...secrets].filter(({ length }) => length >= leastLength).sort((a, b) => b.length - a.length);
-  };
-  learn();
   return {
-    learn,
+    learn(config, adminKeys) {
+      for (const { key } of config.auth.callers) secrets.add(key);
+      for (const key of [...config.auth.admin_keys, ...adminKeys]) secrets.add(key);
+      for (const [index, provider] of config.providers.entries()) {
+        for (const { value } of keysOf(provider, index).keys) secrets.add(value);
+      }
+      // One may begin as another does.
+      longestFirst = [...secrets].filter(({ length }) => length >= leastLength).sort((a, b) => b.length - a.length);
+    },
     redact: (text) => longestFirst.reduce((redacted, secret) => redacted.replaceAll(secret, "[secret]"), text),
   };
 }

@@ -27,7 +27,7 @@ test("a process that leaves lives on when it is told to read its keys again", as
   program.child.kill("SIGTERM");
   await program.said(/SIGTERM/);
   program.child.kill("SIGHUP");
-  await program.said(/were read again/);
+  await program.said(/was read again/);
   expect(await response.text()).toContain("[DONE]");
   expect(await program.exited).toBe(0);
 });

@@ -33,8 +33,6 @@ export function standardHealth(edge: Edge, services: readonly DescService[]): Se
   }
 
   const statuses = createWatched(edge.machine.clock, statusOf);
-  // For as long as the process lives, as the service does.
-  edge.onStage(() => statuses.look());
 
   /** Watchers without a key, by address: they cost nothing but the room they take, and would take all. */
   const strangers = new Map<string, number>();
@@ -78,7 +76,10 @@ export function standardHealth(edge: Edge, services: readonly DescService[]): Se
           status = changed;
           wake();
         }),
-        edge.onStage(() => wake()),
+        edge.onStage(() => {
+          statuses.look();
+          wake();
+        }),
       ];
       // At once when the caller has gone: the loop below may be held up by a reader that does not read.
       const leave = () => {

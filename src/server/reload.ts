@@ -1,0 +1,116 @@
+import type { Clock } from "../runtime/clock.ts";
+import type { Gateway } from "./compose.ts";
+import { type Config, ConfigError } from "./config.ts";
+import type { Listener } from "./listener/listener.ts";
+import type { LoadedConfig } from "./load-config.ts";
+import { readTlsFiles } from "./tls-files.ts";
+import { watchFiles } from "./watch-files.ts";
+
+/** What a reload works on. */
+export interface Reloading {
+  readonly clock: Clock;
+  readonly gateway: Pick<Gateway, "adopt">;
+  readonly listener: Pick<Listener, "renewTls">;
+  /** The configuration that the process has begun with. */
+  readonly started: LoadedConfig & { readonly config: Config };
+  /** Reads the configuration again. @throws ConfigError */
+  load(): LoadedConfig;
+  /** Refuses what a start would refuse. @returns admin keys beside those of the configuration. @throws ConfigError */
+  admit(config: Config, source: string): readonly string[];
+  /** A configuration has been taken over. */
+  adopted(config: Config, adminKeys: readonly string[]): void;
+  say(line: string): void;
+  /** Told why a configuration is not taken over. */
+  complain(line: string): void;
+}
+
+/**
+ * Reads the configuration again whenever one of its files changes, and at SIGHUP: its file, the environment's files, files of keys and
+ * of TLS. One that is wrong in any way leaves everything as it is, and is told. No call in flight notices.
+ * @returns how to stop
+ */
+export function keepReloading({ clock, gateway, listener, started, ...on }: Reloading): () => void {
+  let current = started;
+  const reload = (why: string) => {
+    try {
+      const loaded = on.load();
+      const { config, source } = loaded;
+      if (!config) {
+        throw new ConfigError(current.source, [
+          { path: "(configuration)", value: "", expected: "nothing is configured any more" },
+        ]);
+      }
+      const adminKeys = on.admit(config, source);
+      const tls = readTlsFiles(config, source);
+      const waits = waiting(started.config, config);
+      gateway.adopt(config, adminKeys);
+      on.adopted(config, adminKeys);
+      if (tls && started.config.server.tls) listener.renewTls(tls);
+      const what = differences(current.config, config);
+      current = { ...loaded, config };
+      watching.watch(filesOf(current));
+      on.say(
+        `${why}: ${source} was read again; ${what.length > 0 ? `changed: ${what.join(", ")}` : "it says the same"}.`,
+      );
+      for (const path of waits) on.say(`Note: ${path} is used from the next start on.`);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      on.complain(`${why}: everything stays as it was. ${error.message}`);
+    }
+  };
+  const watching = watchFiles(clock, filesOf(started), (paths) => reload(paths.join(", ")));
+  const onHangup = () => reload("SIGHUP");
+  process.on("SIGHUP", onHangup);
+  return () => {
+    watching.stop();
+    process.off("SIGHUP", onHangup);
+  };
+}
+
+function filesOf({ files, config: { server } }: Reloading["started"]): readonly string[] {
+  const { tls } = server;
+  return [...files, ...(tls ? [tls.cert, tls.key, ...(tls.client_ca === undefined ? [] : [tls.client_ca])] : [])];
+}
+
+/** What a running port cannot change. */
+const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
+  "server.host": ({ server }) => server.host,
+  "server.port": ({ server }) => server.port,
+  "server.tls": ({ server }) => server.tls !== undefined,
+  "server.trusted_proxies": ({ server }) => server.trusted_proxies,
+  "server.limits.connections": ({ server }) => server.limits.connections,
+};
+
+function waiting(before: Config, after: Config): string[] {
+  return Object.entries(fixed).flatMap(([path, of]) => (isSame(of(before), of(after)) ? [] : [path]));
+}
+
+/** The sections that are not as they were; providers and models by their names. */
+function differences(before: Config, after: Config): string[] {
+  return (Object.keys(after) as (keyof Config)[]).flatMap((section) => {
+    if (section === "providers") return namedDifferences("provider", before.providers, after.providers);
+    if (section === "models") return namedDifferences("model", before.models, after.models);
+    return isSame(before[section], after[section]) ? [] : [section];
+  });
+}
+
+function namedDifferences(
+  kind: string,
+  before: readonly { readonly name: string }[],
+  after: readonly { readonly name: string }[],
+): string[] {
+  const old = new Map(before.map((each) => [each.name, each]));
+  const names = new Set(after.map(({ name }) => name));
+  return [
+    ...after.flatMap((each) => {
+      const known = old.get(each.name);
+      if (!known) return [`${kind} ${each.name} added`];
+      return isSame(known, each) ? [] : [`${kind} ${each.name}`];
+    }),
+    ...before.flatMap(({ name }) => (names.has(name) ? [] : [`${kind} ${name} gone`])),
+  ];
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}

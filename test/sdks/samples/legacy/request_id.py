@@ -1,0 +1,12 @@
+import openai
+
+openai.api_base = "http://localhost:8000/v1"
+openai.api_key = "YOUR_API_KEY"
+
+response = openai.ChatCompletion.create(
+    model="gpt-3.5-turbo",
+    messages=[{"role": "user", "content": "Hello"}]
+)
+
+request_id = response.get("id")
+print(f"Request ID: {request_id}")

@@ -1,0 +1,11 @@
+import openai
+
+openai.api_base = "http://localhost:8000/v1"
+openai.api_key = "YOUR_API_KEY"
+
+response = openai.ChatCompletion.create(
+    model="gpt-3.5-turbo",
+    messages=[{"role": "user", "content": "Be quick!"}],
+    timeout=30
+)
+print(response.choices[0].message.content)

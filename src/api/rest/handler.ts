@@ -9,7 +9,8 @@ import { cutUnlessTaken } from "../pace.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { decoded, type Route, routesOn } from "./routes.ts";
+import type { Route } from "./route.ts";
+import { decoded, routesOn } from "./routes.ts";
 
 /** Serves the REST surface. */
 export function createRestHandler(
@@ -35,6 +36,10 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
   try {
     const path = decoded((request.url ?? "/").split("?", 1)[0] ?? "/");
     if (path === undefined) throw new FaultError({ kind: "unknown_route", route: "such path" });
+    if (path === "/" && isBrowser(request)) {
+      response.writeHead(302, { location: "/docs", "x-request-id": requestId, vary: "Accept" }).end();
+      return;
+    }
     const route = routeOf(request.method ?? "GET", path);
     const exchange: Exchange = { requestId, traceId, request, response, path, account, cancellation: source };
     admit(edge, route.access, visitor, peer);
@@ -97,6 +102,11 @@ function endStream(stream: ServerHttp2Stream, clock: Clock): void {
   stream.removeAllListeners("data");
   stream.resume();
   clock.schedule(resetMs, () => stream.close(constants.NGHTTP2_NO_ERROR));
+}
+
+/** Whether somebody opens an address to look at it. */
+function isBrowser({ method, headers }: IncomingMessage): boolean {
+  return (method === "GET" || method === "HEAD") && /\btext\/html\b/i.test(headers.accept ?? "");
 }
 
 /** @throws FaultError when there is no such route, or not with this method */

@@ -1,24 +1,33 @@
-import type { Caller } from "../../gateway/caller.ts";
-import type { Access, Edge } from "../edge.ts";
+import type { Access } from "../edge.ts";
 import { chatCompletions } from "./chat.ts";
-import type { Exchange } from "./exchange.ts";
+import { chatDocs } from "./docs/chat-docs.ts";
+import { healthDocs, readinessDocs } from "./docs/health-docs.ts";
+import { modelDocs, modelListDocs } from "./docs/model-docs.ts";
+import { openApiDocs, pageDocs } from "./docs/own-docs.ts";
+import { createDocs } from "./docs/serve-docs.ts";
 import { health, readiness } from "./health.ts";
 import { getModel, listModels } from "./models.ts";
+import type { Route } from "./route.ts";
 
-/** One route. Who may use it is said of each; none is public by saying nothing. */
-export type Route = { readonly method: "GET" | "POST"; readonly path: string | RegExp } & (
-  | { readonly access: "public" | "admin"; readonly handle: (edge: Edge, exchange: Exchange) => Promise<void> }
-  | { readonly access: "caller"; readonly handle: (edge: Edge, exchange: Exchange, caller: Caller) => Promise<void> }
-);
+const documentation = createDocs(() => routes);
 
 /** The one table of REST routes. */
 export const routes: readonly Route[] = [
-  { method: "POST", path: "/v1/chat/completions", access: "caller", handle: chatCompletions },
-  { method: "GET", path: "/v1/models", access: "caller", handle: listModels },
-  { method: "GET", path: /^\/v1\/models\/.+$/s, access: "caller", handle: getModel },
-  { method: "GET", path: "/health", access: "public", handle: health },
-  { method: "GET", path: "/healthz", access: "public", handle: health },
-  { method: "GET", path: "/readyz", access: "public", handle: readiness },
+  { method: "POST", path: "/v1/chat/completions", access: "caller", handle: chatCompletions, docs: chatDocs },
+  { method: "GET", path: "/v1/models", access: "caller", handle: listModels, docs: modelListDocs },
+  {
+    method: "GET",
+    path: /^\/v1\/models\/.+$/s,
+    template: "/v1/models/{model}",
+    access: "caller",
+    handle: getModel,
+    docs: modelDocs,
+  },
+  { method: "GET", path: "/health", access: "public", handle: health, docs: healthDocs("getHealth") },
+  { method: "GET", path: "/healthz", access: "public", handle: health, docs: healthDocs("getHealthz") },
+  { method: "GET", path: "/readyz", access: "public", handle: readiness, docs: readinessDocs },
+  { method: "GET", path: "/openapi.json", access: "public", handle: documentation.openApi, docs: openApiDocs },
+  { method: "GET", path: "/docs", access: "public", handle: documentation.page, docs: pageDocs },
 ];
 
 /** The routes on a decoded path, whatever their method. */

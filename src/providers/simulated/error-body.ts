@@ -52,6 +52,13 @@ export function errorText(status: number, shape: ErrorShape, words: ErrorWords):
       return { contentType: "application/json", text: JSON.stringify({ error: message }) };
     case "detail":
       return { contentType: "application/json", text: JSON.stringify({ detail: message }) };
+    case "detail_list":
+      return {
+        contentType: "application/json",
+        text: JSON.stringify({
+          detail: [{ type: words.type ?? "value_error", loc: ["body"], msg: message, input: {} }],
+        }),
+      };
     case "text":
       return { contentType: "text/plain; charset=utf-8", text: message };
     case "html":

@@ -1,5 +1,5 @@
 /** The shapes in which servers are known to word an error; see `error-body.ts`. */
-export const errorShapes = ["openai", "integer_code", "bare_string", "detail", "text", "html"] as const;
+export const errorShapes = ["openai", "integer_code", "bare_string", "detail", "detail_list", "text", "html"] as const;
 
 /** One of the shapes in which servers are known to word an error. */
 export type ErrorShape = (typeof errorShapes)[number];
@@ -96,6 +96,8 @@ export type Fault = Pace &
     | { kind: "late_usage"; ms?: number }
     /** Usage inside of the chunk with the finish reason, asked for or not. */
     | { kind: "usage_in_finish" }
+    /** The event with the usage has a choice, with nothing in it, instead of none. */
+    | { kind: "usage_with_choice" }
     /** Usage that makes no sense: a negative number, a string, a number beyond exactness. */
     | { kind: "rubbish_usage" }
     /** The finish reason rides on the last content. */
@@ -108,6 +110,8 @@ export type Fault = Pace &
     | { kind: "candidates_reversed" }
     /** `null` for content, role and tool calls in every delta that has none. */
     | { kind: "null_deltas" }
+    /** Choices and deltas without the members that are `null`, finish reasons among them. */
+    | { kind: "bare_choices" }
     /** Chunks without any choice between the others. */
     | { kind: "empty_choices" }
     /** Another id in every chunk. */

@@ -14,6 +14,10 @@ export function quirkyEvents(events: StreamEvent[], fault: Fault, usage: Usage):
       return events
         .filter(({ kind }) => kind !== "usage")
         .map((event) => (event.kind === "finish" ? withFields(event, { usage }) : event));
+    case "usage_with_choice":
+      return events.map((event) =>
+        event.kind === "usage" ? withFields(event, { choices: [{ index: 0, delta: {} }] }) : event,
+      );
     case "rubbish_usage":
       return withUsage(events).map((event) =>
         event.kind === "usage" ? withFields(event, { usage: rubbishUsage }) : event,
@@ -30,6 +34,8 @@ export function quirkyEvents(events: StreamEvent[], fault: Fault, usage: Usage):
       return candidatesReversed(events);
     case "null_deltas":
       return events.map(nullDelta);
+    case "bare_choices":
+      return events.map(bareChoice);
     case "empty_choices":
       return events.flatMap((event) =>
         event.kind === "delta" ? [withFields(event, { choices: [] }), event] : [event],
@@ -117,4 +123,15 @@ function nullDelta(event: StreamEvent): StreamEvent {
   const delta = choiceOf(event)?.["delta"];
   if (!isJsonObject(delta)) return event;
   return withChoice(event, { delta: { role: null, content: null, tool_calls: null, ...delta } });
+}
+
+function bareChoice(event: StreamEvent): StreamEvent {
+  const choice = choiceOf(event);
+  if (!choice) return event;
+  const delta = isJsonObject(choice["delta"]) ? withoutNulls(choice["delta"]) : {};
+  return withFields(event, { choices: [{ ...withoutNulls(choice), delta }] });
+}
+
+function withoutNulls(object: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
 }

@@ -47,6 +47,7 @@ describe.for(both)("no answer (%s)", ([, ask]) => {
     ["integer_code", '{"error":{"message":"Sorry.","type":"t","param":null,"code":418}}'],
     ["bare_string", '{"error":"Sorry."}'],
     ["detail", '{"detail":"Sorry."}'],
+    ["detail_list", '{"detail":[{"type":"t","loc":["body"],"msg":"Sorry.","input":{}}]}'],
     ["text", "Sorry."],
   ] as const)("status in the shape %s", async ([shape, body]) => {
     const words = shape === "openai" ? { code: "c" } : {};
@@ -283,6 +284,13 @@ describe("an answer that is complete, but oddly put", () => {
     expect(last?.["usage"]?.["total_tokens"]).toBe(8);
   });
 
+  test(shows("usage_with_choice"), async () => {
+    const asked = { stream: true, stream_options: { include_usage: true } };
+    const last = chunks(complete(await play("usage_with_choice", asked))).at(-1);
+    expect(last).toMatchObject({ choices: [{ index: 0, delta: {} }], usage: { total_tokens: 8 } });
+    expect(last?.["choices"]?.[0]).not.toHaveProperty("finish_reason");
+  });
+
   test(shows("rubbish_usage"), async () => {
     const rubbish = { prompt_tokens: -1, completion_tokens: "many", total_tokens: 1e18 };
     expect(chunks(complete(await stream("rubbish_usage"))).at(-1)).toMatchObject({ choices: [], usage: rubbish });
@@ -319,6 +327,12 @@ describe("an answer that is complete, but oddly put", () => {
   test(shows("null_deltas"), async () => {
     const sent = chunks(complete(await stream("null_deltas")));
     expect(sent.at(-1)?.["choices"]?.[0]?.["delta"]).toEqual({ role: null, content: null, tool_calls: null });
+  });
+
+  test(shows("bare_choices"), async () => {
+    const sent = chunks(complete(await stream("bare_choices"))).map(({ choices }) => choices?.[0]);
+    expect(sent[0]).toEqual({ index: 0, delta: { role: "assistant", content: "" } });
+    expect(sent.at(-1)).toEqual({ index: 0, delta: {}, finish_reason: "stop" });
   });
 
   test(shows("empty_choices"), async () => {

@@ -24,8 +24,9 @@ export interface UpstreamWords {
 
 /** Something that an upstream did, or that happened on the way to it: how one attempt can fail. */
 export type UpstreamFault = UpstreamWords &
+  // The request itself is wrong: no other endpoint would take it, unless parameters of the configuration have changed it
   (
-    | { readonly kind: "refused_request" } // the request itself is wrong: no other endpoint would take it
+    | { readonly kind: "refused_request"; readonly configured?: boolean }
     | { readonly kind: "addition_refused" } // refused as long as it holds something that the gateway has added
     | { readonly kind: "content_filtered" }
     | { readonly kind: "context_length_exceeded" }

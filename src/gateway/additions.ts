@@ -1,4 +1,4 @@
-import { type Fault, FaultError } from "../chat/fault.ts";
+import { FaultError } from "../chat/fault.ts";
 import type { Additions, LaneRequest } from "../providers/lane.ts";
 import type { Target } from "../providers/target.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -35,8 +35,8 @@ export function createAdditionMemory(clock: Clock): AdditionMemory {
 /** What the gateway adds to the requests of one call. */
 export interface CallAdditions {
   for(target: Target): Additions;
-  /** The fault of a request, or that of its addition; nothing of its answer has been passed on. */
-  blamed(target: Target, request: LaneRequest, fault: Fault): FaultError;
+  /** The fault of a request, or that of what the gateway has changed in it; nothing of its answer has been passed on. */
+  blamed(target: Target, request: LaneRequest, error: FaultError): FaultError;
   /** A target has answered the call. */
   succeeded(target: Target): void;
 }
@@ -45,6 +45,7 @@ export interface CallAdditions {
  * What the gateway adds to one call's requests. A refusal of a request that holds an addition may be the gateway's own doing: then
  * the same endpoint is asked once more without it. If that succeeds it is remembered; if not, the refusal is the caller's. An endpoint
  * that was given a text and did not go on with it is asked once more, too: it may answer anew, or take half an answer for a whole one.
+ * What is refused without additions may still be the doing of configured parameters: then another endpoint is asked.
  */
 export function createAdditions(memory: AdditionMemory): CallAdditions {
   /** What an endpoint refused with the last request, and so is not asked for again: of two things that one which is refused more often. */
@@ -52,13 +53,17 @@ export function createAdditions(memory: AdditionMemory): CallAdditions {
   const asks = (target: Target, what: Addition) => !memory.refuses(target, what) && !withheld.has(target.id);
   return {
     for: (target) => ({ usage: asks(target, "usage"), prefill: asks(target, "prefill") }),
-    blamed(target, { altered, prefilled }, fault) {
+    blamed(target, { altered, prefilled, configured }, error) {
+      const { fault } = error;
       const isUnheeded = prefilled && fault.kind === "diverged";
-      if (!isUnheeded && (fault.kind !== "refused_request" || !altered)) return new FaultError(fault);
+      if (!isUnheeded && (fault.kind !== "refused_request" || !altered)) {
+        if (!configured || fault.kind !== "refused_request") return error;
+        return new FaultError({ ...fault, configured }, { cause: error });
+      }
       // An endpoint that had nothing to add may have been right, for the text may have been whole; one that answers anew was not.
       const isRefused = !isUnheeded || fault.anew;
       withheld.set(target.id, { what: prefilled ? "prefill" : "usage", isRefused });
-      return new FaultError({ ...fault, kind: "addition_refused" });
+      return new FaultError({ ...fault, kind: "addition_refused" }, { cause: error });
     },
     succeeded(target) {
       const held = withheld.get(target.id);

@@ -1,8 +1,12 @@
 import { FaultError, type Violation } from "../chat/fault.ts";
+import type { JsonObject } from "../providers/openai/json.ts";
+import { targetParams } from "../providers/openai/params.ts";
+import type { PromptContent } from "../providers/openai/prompt-content.ts";
 import type { PrefillDialect, Target } from "../providers/target.ts";
 import type { Key, Pool, PoolStrategy, Prices, StreamRecovery, Tier, UseLimits } from "../routing/endpoint.ts";
 import { createPool, poolOfTiers } from "../routing/pool.ts";
 import type { Caller } from "./caller.ts";
+import { chooseModel } from "./choose-model.ts";
 
 /** A model that a provider declares. */
 export interface ProviderModel {
@@ -11,6 +15,8 @@ export interface ProviderModel {
   readonly prices?: Prices | undefined;
   /** It may think for long before it says anything. */
   readonly reasoning?: boolean | undefined;
+  /** What a prompt for it may hold beside text; undefined: not known. */
+  readonly input?: readonly ("image" | "audio")[] | undefined;
   /** How it is asked to go on with a text; undefined: it is not. */
   readonly prefill?: PrefillDialect | undefined;
   /** Limits of this model alone. */
@@ -39,6 +45,8 @@ export interface ProviderEntry {
   readonly models: readonly ProviderModel[];
   /** What it serves when it is named for a model that it has no target for. */
   readonly defaultModel: string | undefined;
+  /** Set in requests whose callers do not say. */
+  readonly defaultParams?: JsonObject | undefined;
 }
 
 /** One endpoint of a public model. */
@@ -50,6 +58,8 @@ export interface TargetEntry {
   readonly weight: number | undefined;
   /** Overrides the provider's limits: the total of a unary call, first content and silence of a stream. */
   readonly timeoutMs: number | undefined;
+  /** Set in requests whatever their callers say; `stream`: how the endpoint is asked. */
+  readonly params?: JsonObject | undefined;
 }
 
 /** A public model and its pool. */
@@ -78,6 +88,10 @@ export interface Destination {
   /** An instance name, else a kind. Empty: any. */
   readonly provider: string;
   readonly fallbackProviders: readonly string[];
+  /** Chooses the model. Empty or missing: the model is named, or follows from what the prompt holds. */
+  readonly task?: string | undefined;
+  /** What the prompt holds; only asked for where that decides. Missing: text. */
+  content?(): PromptContent;
   /** What the surface puts before `provider`, `fallback_providers` and `model` when it names a field: `options.`, `prompt.`. */
   readonly fieldPrefix: { readonly routing: string; readonly model: string };
 }
@@ -97,6 +111,10 @@ export function createCatalog(content: {
   providers: readonly ProviderEntry[];
   models: readonly ModelEntry[];
   defaultModel: string | undefined;
+  /** Default: none. */
+  tasks?: ReadonlyMap<string, string>;
+  /** Default: no prompt is long. */
+  longPromptTokens?: number;
 }): Catalog {
   const providers = new Map(content.providers.map((provider) => [provider.name, provider]));
   const published = content.models.length > 0 ? content.models : modelsOf(content.providers);
@@ -124,6 +142,8 @@ export function createCatalog(content: {
   const forwarding = content.providers.filter((provider) => provider.enabled && provider.models.length === 0);
   const soleModel = publicModels.size === 1 ? [...publicModels.keys()][0] : undefined;
   const defaultModel = content.defaultModel ?? soleModel;
+  const { tasks = new Map<string, string>(), longPromptTokens = Number.POSITIVE_INFINITY } = content;
+  const choice = { tasks, longPromptTokens, defaultModel };
 
   function find(id: string, caller: Caller): CatalogModel | undefined {
     if (caller.models && !caller.models.has(id)) return undefined;
@@ -158,8 +178,9 @@ export function createCatalog(content: {
     find,
     list: (caller) =>
       [...publicModels.values(), ...directModels.values()].filter(({ id }) => !caller.models || caller.models.has(id)),
-    pool({ model, provider, fallbackProviders, fieldPrefix }, caller) {
-      const id = model || defaultModel;
+    pool(destination, caller) {
+      const { provider, fallbackProviders, fieldPrefix } = destination;
+      const id = chooseModel(destination, choice, `${fieldPrefix.routing}task`, (name) => find(name, caller)?.targets);
       if (!id) {
         const description = "expected a model's name: this gateway has no default model";
         throw invalid({ field: `${fieldPrefix.model}model`, description });
@@ -302,19 +323,22 @@ function targetOf(providers: ReadonlyMap<string, ProviderEntry>, entry: TargetEn
           reasoningFirstContentMs: timeoutMs,
           idleMs: timeoutMs,
         };
-  return [makeTarget({ ...provider, ...limits, priority, weight }, entry.model)];
+  return [makeTarget({ ...provider, ...limits, priority, weight }, entry.model, false, entry.params)];
 }
 
 /** @param named whether a call asks for it by name: then a weight of 0 does not keep it out */
-function makeTarget(provider: ProviderEntry, model: string, named = false): Target {
+function makeTarget(provider: ProviderEntry, model: string, named = false, overrides?: JsonObject): Target {
   const { name, kind, origin, basePath, keys, priority, weight, enabled, connectMs, idleMs, totalMs } = provider;
   const {
     contextWindow,
     prices,
     reasoning,
     prefill = "none",
+    input,
     use,
   } = provider.models.find(({ id }) => id === model) ?? {};
+  const params = targetParams({ origin }, overrides, provider.defaultParams);
+  const streamFirstMs = reasoning ? provider.reasoningFirstContentMs : provider.firstContentMs;
   return {
     id: `${name}/${model}`,
     provider: name,
@@ -323,7 +347,8 @@ function makeTarget(provider: ProviderEntry, model: string, named = false): Targ
     weight: named ? Math.max(1, weight) : weight,
     enabled,
     keys,
-    limits: { firstContentMs: reasoning ? provider.reasoningFirstContentMs : provider.firstContentMs, totalMs },
+    // Who does not stream says nothing until it has said everything.
+    limits: { firstContentMs: params?.stream === false ? totalMs : streamFirstMs, totalMs },
     use,
     providerUse: provider.use,
     contextWindow,
@@ -334,6 +359,8 @@ function makeTarget(provider: ProviderEntry, model: string, named = false): Targ
     connectMs,
     idleMs,
     prefill,
+    input,
+    params,
   };
 }
 

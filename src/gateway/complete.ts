@@ -1,5 +1,5 @@
 import { type Fault, FaultError } from "../chat/fault.ts";
-import type { HttpAnswer, Lane } from "../providers/lane.ts";
+import type { AnswerFold, HttpAnswer, Lane, LaneRequest, ReadMeaning } from "../providers/lane.ts";
 import { remainingReset } from "../providers/rate-limit.ts";
 import { header } from "../providers/retry-after.ts";
 import type { Target } from "../providers/target.ts";
@@ -7,11 +7,12 @@ import type { UpstreamAnswer, UpstreamBody } from "../providers/upstream.ts";
 import type { Key } from "../routing/endpoint.ts";
 import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
-import type { Trail } from "../routing/trail.ts";
+import type { TokenCounts, Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { createAdditions } from "./additions.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
+import { LateReads } from "./late-reads.ts";
 
 /** Answers larger than this are not taken: 64 MiB. */
 const maxAnswerBytes = 64 << 20;
@@ -49,15 +50,14 @@ export async function complete<Answer>(
       const request = lane.request(target, "unary", additions.for(target));
       const answer = await machine.upstream.send(target, key, request, cancellation);
       noteHead(lease, answer);
-      if (!isSuccess(answer)) {
-        const fault = withoutKey(lane.fault(await errorAnswer(answer, machine.clock)), key);
-        throw additions.blamed(target, request, fault);
+      try {
+        const { value, usage } = await answered(machine, call, lane, { lease, request, answer });
+        if (usage) lease.note({ usage });
+        additions.succeeded(target);
+        return value;
+      } catch (error) {
+        throw error instanceof FaultError ? additions.blamed(target, request, error) : error;
       }
-      const body = await wholeAnswer(answer, call.account);
-      const { value, usage } = understood(lease, () => lane.answer(target, body));
-      if (usage) lease.note({ usage });
-      additions.succeeded(target);
-      return value;
     };
     const { value, lease, trail } = await machine.router.run(pool, attempt, entered.options);
     return { value, provider: lease.endpoint.provider, trail, latencyMs: machine.clock.now() - arrivedAt };
@@ -65,6 +65,61 @@ export async function complete<Answer>(
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
   } finally {
     release();
+  }
+}
+
+/** What an answer says, whether it comes whole or as a stream. @throws FaultError when it is none */
+async function answered<Answer>(
+  { clock }: Machine,
+  { account }: Call,
+  lane: Lane<Answer, unknown>,
+  {
+    lease,
+    request,
+    answer,
+  }: { readonly lease: Lease<Target>; readonly request: LaneRequest; readonly answer: UpstreamAnswer },
+): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
+  const { endpoint: target, key } = lease;
+  if (!isSuccess(answer)) throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
+  if (request.mode === "stream") return folded(lease, answer, lane.fold(target), { account, clock });
+  const body = await wholeAnswer(answer, account);
+  return understood(lease, () => lane.answer(target, body));
+}
+
+/** Reads a stream to its end, which need not be that of its connection. Until then nobody is told anything: all of it may hop on. */
+async function folded<Answer>(
+  lease: Lease<Target>,
+  { status, body }: UpstreamAnswer,
+  fold: AnswerFold<Answer>,
+  { account, clock }: { readonly account: ByteAccount; readonly clock: Clock },
+): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
+  const late = new LateReads(body, clock);
+  let usage: TokenCounts | undefined;
+  let length = 0;
+  let hasContent = false;
+  let finished = false;
+  for (;;) {
+    const bytes = finished ? await late.read() : await body.read();
+    const ended = typeof bytes === "string";
+    if (!ended) {
+      account.take(bytes.length);
+      length += bytes.length;
+      if (length > maxAnswerBytes) throw new FaultError({ kind: "too_large", status });
+    }
+    const read: ReadMeaning = understood(lease, () => (ended ? fold.end() : fold.push(bytes)));
+    if (read.content) {
+      hasContent = true;
+      lease.progressed();
+      late.prolong();
+    }
+    if (read.fault) throw new FaultError({ ...withoutKey(read.fault, lease.key), status });
+    usage = read.usage ?? usage;
+    if (ended || read.done) {
+      if (!hasContent) throw new FaultError({ kind: "truncated", status });
+      void letEnd(body, clock);
+      return { value: understood(lease, () => fold.value()), usage };
+    }
+    finished = read.finished;
   }
 }
 
@@ -110,7 +165,10 @@ export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
 }
 
 /** Reads a success to its end. */
-async function wholeAnswer({ status, headers, body }: UpstreamAnswer, account: ByteAccount): Promise<HttpAnswer> {
+export async function wholeAnswer(
+  { status, headers, body }: UpstreamAnswer,
+  account: ByteAccount,
+): Promise<HttpAnswer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for (let bytes = await body.read(); typeof bytes !== "string"; bytes = await body.read()) {

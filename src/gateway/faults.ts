@@ -324,6 +324,14 @@ function detailsOf(fault: Fault): Partial<Meaning> {
   }
   // Cut off in the middle of answering, it was at work; cut off before, it may be gone.
   if (fault.kind === "connection_lost" && fault.afterBytes) return { repeat: "soon" };
+  // It may be the configuration's doing, and another endpoint's is another.
+  if (fault.kind === "refused_request" && fault.configured) {
+    return {
+      next: "other",
+      blame: "nobody",
+      hint: "refused with the parameters configured for this target: check models[].targets[].params and defaults.params",
+    };
+  }
   return {};
 }
 
@@ -341,8 +349,10 @@ const longestUnavailableMs = 60_000;
 
 /** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
 export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: RouteError): Fault {
-  const refused = verdict?.class === "request_refused" && verdict.blame === "caller";
-  if (verdict?.next === "stop" || refused) return faultFrom(cause);
+  const fault = faultFrom(cause);
+  const refused =
+    verdict?.class === "request_refused" && (verdict.blame === "caller" || fault.kind === "refused_request");
+  if (verdict?.next === "stop" || refused) return fault;
   const summary = summaryOf(trail);
   const wait = retryAfterMs !== undefined && { retryAfterMs };
   const { attempts, skips } = trail;

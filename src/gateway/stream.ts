@@ -9,8 +9,10 @@ import type { Trail } from "../routing/trail.ts";
 import { type Cancellation, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type CallAdditions, createAdditions } from "./additions.ts";
+import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
-import { errorAnswer, isSuccess, letEnd, noteHead, understood, withoutKey } from "./complete.ts";
+import { errorAnswer, isSuccess, letEnd, noteHead, understood, wholeAnswer, withoutKey } from "./complete.ts";
+import { LateReads } from "./late-reads.ts";
 
 /** A committed stream: its first content is in hand. */
 export interface OpenStream<Item> {
@@ -29,8 +31,6 @@ export interface OpenStream<Item> {
 
 /** Bytes without content that are waited through at most: one event at its longest, and 64 KiB beside it. */
 const maxPreambleBytes = (1 << 20) + (64 << 10);
-/** How long usage and late deltas may come after the last finish reason. */
-const afterFinishMs = 1000;
 
 /** How an attempt asks, and how its answer is read. */
 interface Approach<Item> {
@@ -62,9 +62,10 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     release = entered.release;
     const mode = call.streamRecovery ?? pool.streamRecovery;
     const additions = createAdditions(machine.additions);
+    const { account } = call;
     const { seesTrail } = call.caller;
     const opener: Opener<Item> = (approach) => (lease) =>
-      firstContent(machine, lane, approach, { lease, additions, seesTrail });
+      firstContent(machine, lane, approach, { lease, additions, account, seesTrail });
     // Whoever gives a stream up while it is about to go on elsewhere must end that, too.
     const presence = entered.options.cancellation;
     const leaving = mode === "fail" ? undefined : linkedCancellation(presence);
@@ -95,21 +96,30 @@ async function firstContent<Item>(
   {
     lease,
     additions,
+    account,
     seesTrail,
-  }: { readonly lease: Lease<Target>; readonly additions: CallAdditions; readonly seesTrail: boolean },
+  }: {
+    readonly lease: Lease<Target>;
+    readonly additions: CallAdditions;
+    readonly account: ByteAccount;
+    readonly seesTrail: boolean;
+  },
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
   const request = approach.request(target, additions.for(target));
   const answer = await upstream.send(target, key, request, cancellation);
   noteHead(lease, answer);
   if (!isSuccess(answer)) {
-    throw additions.blamed(target, request, withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
+    const fault = withoutKey(lane.fault(await errorAnswer(answer, clock)), key);
+    throw additions.blamed(target, request, new FaultError(fault));
   }
   const { body } = answer;
   const reader = approach.reader(target, request, seesTrail ? lease.attempt : undefined);
   const items: Item[] = [];
+  const whole = request.mode === "unary" ? await wholeAnswer(answer, account) : undefined;
   for (let heldBytes = 0; ; ) {
-    const bytes = await body.read();
+    // A whole answer is read as the stream that it might have been, in one piece with its end.
+    const bytes = whole ? blaming(() => understood(lease, () => lane.streamed(whole))) : await body.read();
     const ended = typeof bytes === "string";
     const read = blaming(() => understood(lease, () => (ended ? reader.end() : reader.push(bytes))));
     items.push(...read.items);
@@ -117,22 +127,24 @@ async function firstContent<Item>(
     // Until an endpoint that was given a text has said something new, it may be answering anew: then it is asked again without.
     if (read.content && (!request.prefilled || items.length > 0)) {
       additions.succeeded(target);
-      return { body, reader, ended, first: { ...read, items } };
+      return { body, reader, ended: ended || whole !== undefined, first: { ...read, items } };
     }
-    if (read.fault) throw additions.blamed(target, request, { ...withoutKey(read.fault, key), status: answer.status });
+    if (read.fault) {
+      const fault = { ...withoutKey(read.fault, key), status: answer.status };
+      throw additions.blamed(target, request, new FaultError(fault));
+    }
     if (ended || read.done) throw new FaultError({ kind: "truncated", status: answer.status });
     if (heldBytes > maxPreambleBytes) {
       throw new FaultError({ kind: "malformed", status: answer.status, message: "a stream without content" });
     }
   }
 
-  /** An endpoint that was given a text may not have gone on with it. */
+  /** An endpoint that was given a text may not have gone on with it; a whole answer may be a refusal after all. */
   function blaming<T>(step: () => T): T {
     try {
       return step();
     } catch (error) {
-      const isUnheeded = error instanceof FaultError && error.fault.kind === "diverged";
-      throw isUnheeded ? additions.blamed(target, request, error.fault) : error;
+      throw error instanceof FaultError ? additions.blamed(target, request, error) : error;
     }
   }
 }
@@ -144,17 +156,16 @@ class Flow<Item> {
   readonly lease: Lease<Target>;
   readonly body: UpstreamBody;
   readonly reader: StreamReader<Item>;
-  readonly #clock: Clock;
+  readonly #late: LateReads;
   #read: StreamRead<Item>;
   #isFirst = true;
   #over: boolean;
-  #finishedAt: number | undefined;
 
   constructor({ body, reader, first, ended }: Opening<Item>, lease: Lease<Target>, clock: Clock) {
     this.lease = lease;
     this.body = body;
     this.reader = reader;
-    this.#clock = clock;
+    this.#late = new LateReads(body, clock);
     this.#read = first;
     this.#over = ended;
   }
@@ -178,7 +189,7 @@ class Flow<Item> {
   async #advance(): Promise<void> {
     if (this.#over) throw new FaultError({ kind: "truncated" });
     const { finished } = this.#read;
-    const bytes = finished ? await this.#afterFinish() : await this.body.read(this.lease.endpoint.idleMs);
+    const bytes = finished ? await this.#late.read() : await this.body.read(this.lease.endpoint.idleMs);
     if (bytes === "silence" && !finished) throw new FaultError({ kind: "timed_out", phase: "idle" });
     this.#over = typeof bytes === "string";
     if (typeof bytes !== "string") this.bytes += bytes.length;
@@ -187,22 +198,7 @@ class Flow<Item> {
     );
     if (!this.#read.content) return;
     this.lease.progressed();
-    // Pings do not prolong the wait for what may follow; content does: then the reason was said too early.
-    this.#finishedAt = undefined;
-  }
-
-  /** Reads what may still follow a whole answer. Neither silence nor a cut makes it less whole, and pings do not prolong it. */
-  async #afterFinish(): Promise<Buffer | "end" | "silence"> {
-    const now = this.#clock.now();
-    this.#finishedAt ??= now;
-    const leftMs = this.#finishedAt + afterFinishMs - now;
-    if (leftMs <= 0) return "silence";
-    try {
-      return await this.body.read(leftMs);
-    } catch (error) {
-      if (error instanceof FaultError) return "end";
-      throw error;
-    }
+    this.#late.prolong();
   }
 }
 

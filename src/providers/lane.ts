@@ -22,10 +22,17 @@ export interface Additions {
   readonly prefill?: boolean;
 }
 
+/** How an answer is asked for: whole, or as a stream. */
+export type AnswerMode = "unary" | "stream";
+
 /** A lane's request. */
 export interface LaneRequest extends HttpRequest {
+  /** How the endpoint is asked, which need not be how the caller has asked. */
+  readonly mode: AnswerMode;
   /** Whether it holds an addition that the caller did not write: a refusal of it may be the gateway's own doing. */
   readonly altered: boolean;
+  /** Whether parameters of the configuration have changed what the caller sent: a refusal of it may be their doing. */
+  readonly configured?: boolean;
   /** Whether it gives the endpoint a text to go on with. */
   readonly prefilled?: boolean;
 }
@@ -80,15 +87,32 @@ export interface Recovery<Item> {
   reader(target: Target, request: LaneRequest, attemptIndex: number | undefined): StreamReader<Item>;
 }
 
+/** Gathers a stream into the whole answer that it amounts to. Pure and synchronous, like a reader. */
+export interface AnswerFold<Answer> {
+  push(bytes: Buffer): ReadMeaning;
+  /** The upstream ended, or went silent after every finish reason. */
+  end(): ReadMeaning;
+  /** The answer; to be asked for when its end has come. */
+  value(): Answer;
+}
+
 /**
  * One call's payload in one dialect, bound to what the caller sent: how it is asked, and what the answer means. There are two:
  * the typed lane turns the contract's messages into the dialect and back, the native lane hands an OpenAI body and the bytes of
  * its answer through. The engine does not know which one it drives.
  */
 export interface Lane<Answer, Item> {
-  request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest;
+  /** @param mode what the caller asks for; the request says what the target is asked for */
+  request(target: Target, mode: AnswerMode, additions: Additions): LaneRequest;
   /** @throws FaultError when it is not the answer that was asked for */
   answer(target: Target, answer: HttpAnswer): { readonly value: Answer; readonly usage?: TokenCounts };
+  /** For a target that streams what the caller wants whole. */
+  fold(target: Target): AnswerFold<Answer>;
+  /**
+   * For a target that answers whole what the caller wants as a stream: the stream that it might have sent, for a reader.
+   * @throws FaultError when it is not the answer that was asked for
+   */
+  streamed(answer: HttpAnswer): Buffer;
   /** @param recovery what is to become of the stream if it breaks; default: it fails */
   reader(target: Target, recovery?: StreamRecovery): StreamReader<Item>;
   /** What an answer that is no success means. */

@@ -6,6 +6,24 @@ import type { Endpoint } from "../routing/endpoint.ts";
  */
 export type PrefillDialect = "none" | "continue_final_message" | "prefix" | "assistant";
 
+/** A member of a request that the configuration sets. */
+export interface Parameter {
+  readonly name: string;
+  readonly value: unknown;
+  /** The value as JSON; undefined for a null: then nothing of the name is sent. */
+  readonly text: string | undefined;
+}
+
+/** What the configuration changes in the requests to a target. */
+export interface TargetParams {
+  /** Replace what the caller sends under the same names. */
+  readonly overrides: readonly Parameter[];
+  /** Are set where the caller sends nothing; none of them has the name of an override. */
+  readonly defaults: readonly Parameter[];
+  /** Whether the endpoint is asked to stream its answer, whatever the caller asks; undefined: as the caller asks. */
+  readonly stream: boolean | undefined;
+}
+
 /** An endpoint with what it takes to call it. */
 export interface Target extends Endpoint {
   /** The provider's dialect, as configured: `openai`, or any label for an OpenAI-compatible server. */
@@ -19,4 +37,8 @@ export interface Target extends Endpoint {
   /** How long a stream may be silent after its first content. */
   readonly idleMs: number;
   readonly prefill: PrefillDialect;
+  /** What a prompt may hold beside text; undefined: not known. */
+  readonly input?: readonly ("image" | "audio")[] | undefined;
+  /** Undefined: what the caller sends goes as it is. */
+  readonly params?: TargetParams | undefined;
 }

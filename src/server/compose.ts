@@ -4,7 +4,7 @@ import { createFrontDoor } from "../api/front-door.ts";
 import { createAdditionMemory } from "../gateway/additions.ts";
 import { createAdmission } from "../gateway/admission.ts";
 import { createByteBudget } from "../gateway/byte-budget.ts";
-import { type Caller, createCallers } from "../gateway/caller.ts";
+import { anyone, type Caller, createCallers } from "../gateway/caller.ts";
 import {
   type Catalog,
   createCatalog,
@@ -45,79 +45,74 @@ export interface Gateway {
   fail(reason: string): void;
   /** Ends every call in flight. */
   cut(reason: unknown): void;
+  /**
+   * Goes on with another configuration: requests that come from now on are served by it, those under way end as they began. What is
+   * known of endpoints and keys stays with them. Where it listens cannot change. @throws ConfigError, and then nothing has changed
+   * @param adminKeys beside those of the configuration; default: as before
+   */
+  adopt(config: Config, adminKeys?: readonly string[]): void;
   /** Reads the files of keys again. What is known of a key stays with it. @throws ConfigError, and then nothing has changed */
   reloadKeys(): void;
   /** How a model would be routed now, for a caller by name or for anyone. @throws FaultError for an unknown model */
   explain(model: string, callerName?: string): Explanation;
   /** What has been learnt of endpoints and keys. */
   readonly state: EngineState;
+  /** What may be asked for now. */
+  catalog(): Catalog;
   close(): Promise<void>;
 }
 
+/** What a gateway runs on. */
+export interface MachineParts {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly observer: RouteObserver;
+  /** Beside those of the configuration. */
+  readonly adminKeys?: readonly string[];
+  reportBug(error: unknown, requestId: string): void;
+}
+
+/** A configuration with all that is derived from it. */
+interface Snapshot {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly providers: readonly ProviderEntry[];
+}
+
 /** Builds the gateway from its parts; the only place that knows them all. */
-export function compose(
-  config: Config,
-  machine: {
-    readonly clock: Clock;
-    readonly rng: Rng;
-    readonly observer: RouteObserver;
-    /** Beside those of the configuration. */
-    readonly adminKeys?: readonly string[];
-    reportBug(error: unknown, requestId: string): void;
-  },
-): Gateway {
+export function compose(first: Config, machine: MachineParts): Gateway {
   const { clock, rng } = machine;
   const keyNames = createKeyNames(rng);
-  const { catalog, providers } = buildCatalog(config, keyNames);
-  const callers = config.auth.callers.map((caller) => ({ caller: callerEntry(caller), key: new Secret(caller.key) }));
-  const keys = watchKeys(providers, () => router.state);
+  let now: Snapshot = { config: first, ...buildCatalog(first, keyNames) };
+  const keys = watchKeys(
+    () => now.providers,
+    () => router.state,
+  );
   const router = createRouter({
     clock,
     rng,
-    settings: engineSettings(config.routing),
+    settings: engineSettings(first.routing),
     observer: both(machine.observer, keys),
   });
   // So that statistics know keys which nobody has used yet.
-  for (const { name, keys: own } of providers) router.state.adoptKeys(name, own);
+  for (const { name, keys: own } of now.providers) router.state.adoptKeys(name, own);
   const upstream = createUpstream({ clock, userAgent: `everhop/${version}` });
-  const checks = startHealthChecks({ clock, rng, upstream, state: router.state }, healthChecks(config, catalog));
-  const shutdown = createCancellation();
-  const { limits } = config.server;
-  const bytes = createByteBudget(limits.buffered ?? defaultBufferedBytes(), watchHeap(clock));
+  const startChecks = ({ config, catalog }: Snapshot) =>
+    startHealthChecks({ clock, rng, upstream, state: router.state }, healthChecks(config, catalog));
+  let checks = startChecks(now);
   const loopLag = watchLoopLag(clock);
   let failure: string | undefined;
   let stage: Stage = "serving";
   const stageListeners = new Set<() => void>();
-  const edge: Edge = {
-    machine: {
-      clock,
-      router,
-      upstream,
-      catalog: () => catalog,
-      admission: createAdmission(clock),
-      streamLimits: { durationMs: limits.stream_total, bytes: limits.stream_size },
-      additions: createAdditionMemory(clock),
-      affinity: config.routing.affinity,
-      maxDurationMs,
-    },
-    callers: createCallers(
-      {
-        callers,
-        adminKeys: [...config.auth.admin_keys, ...(machine.adminKeys ?? [])].map((key) => new Secret(key)),
-        open: config.auth.open || callers.length === 0,
-      },
-      rng,
-    ),
+  /** What outlives every configuration. */
+  const lasting = {
     failedLogins: createFailedLogins(clock),
-    bytes,
-    limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
-    corsOrigins: config.server.cors.origins,
+    bytes: createByteBudget(() => now.config.server.limits.buffered ?? defaultBufferedBytes(), watchHeap(clock)),
     rng,
     version,
-    loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
-    shutdown,
+    shutdown: createCancellation(),
     stage: () => stage,
-    onStage(listener) {
+    onStage(listener: () => void) {
       // An object of its own, so that the same function may listen twice.
       const own = () => listener();
       stageListeners.add(own);
@@ -127,8 +122,65 @@ export function compose(
     keyStats: keys.stats,
     reportBug: machine.reportBug,
   };
+  const lastingMachine = {
+    clock,
+    router,
+    upstream,
+    catalog: () => now.catalog,
+    admission: createAdmission(clock),
+    additions: createAdditionMemory(clock),
+    maxDurationMs,
+  };
+
+  function edgeOf({ server: { limits, cors }, auth, routing }: Config, adminKeys: readonly string[]): Edge {
+    return {
+      ...lasting,
+      machine: {
+        ...lastingMachine,
+        streamLimits: { durationMs: limits.stream_total, bytes: limits.stream_size },
+        affinity: routing.affinity,
+      },
+      callers: createCallers(
+        {
+          callers: auth.callers.map((caller) => ({ caller: callerEntry(caller), key: new Secret(caller.key) })),
+          adminKeys: [...auth.admin_keys, ...adminKeys].map((key) => new Secret(key)),
+          open: auth.open || auth.callers.length === 0,
+          anyone: { ...anyone, rpm: auth.anyone.rpm, maxConcurrent: auth.anyone.max_concurrent },
+        },
+        rng,
+      ),
+      limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
+      corsOrigins: cors.origins,
+      loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
+    };
+  }
+
+  let edge = edgeOf(first, machine.adminKeys ?? []);
+  // Requests keep the door that they came in by, and with it the limits and callers of their time.
+  let door = createFrontDoor(edge);
+
+  function adopt(config: Config, adminKeys: readonly string[] = machine.adminKeys ?? []): void {
+    const problems = config.providers.flatMap((provider, index) => keysOf(provider, index).problems);
+    if (problems.length > 0) throw new ConfigError("the files of keys", problems);
+    const next: Snapshot = { config, ...buildCatalog(config, keyNames) };
+    const nextEdge = edgeOf(config, adminKeys);
+    const nextDoor = createFrontDoor(nextEdge);
+    const addresses = new Map(now.providers.map(({ name, origin, basePath }) => [name, origin + basePath]));
+    for (const { name, origin, basePath, keys: own } of next.providers) {
+      if (addresses.has(name) && addresses.get(name) !== origin + basePath) router.state.forgetProvider(name);
+      router.state.adoptKeys(name, own);
+    }
+    router.adopt(engineSettings(config.routing));
+    checks.stop();
+    now = next;
+    edge = nextEdge;
+    door = nextDoor;
+    checks = startChecks(next);
+    upstream.keepOnly(next.providers);
+  }
+
   return {
-    handle: createFrontDoor(edge),
+    handle: (request, response, peer) => door(request, response, peer),
     fail(reason) {
       failure = reason;
     },
@@ -136,20 +188,15 @@ export function compose(
       stage = next;
       for (const listener of stageListeners) listener();
     },
-    cut: (reason) => shutdown.cancel(reason),
-    reloadKeys() {
-      const files = config.providers.map((provider, index) => keysOf(provider, index));
-      const problems = files.flatMap((file) => file.problems);
-      if (problems.length > 0) throw new ConfigError("the files of keys", problems);
-      for (const [index, { name }] of config.providers.entries()) {
-        router.state.adoptKeys(name, keyNames.name(name, files[index]?.keys ?? []));
-      }
-    },
+    cut: (reason) => lasting.shutdown.cancel(reason),
+    adopt,
+    reloadKeys: () => adopt(now.config),
     explain(model, callerName) {
-      const named = callers.find(({ caller }) => caller.name === callerName)?.caller;
-      return explain(edge.machine, model, named ?? { name: "anyone", models: undefined, seesTrail: true });
+      const named = now.config.auth.callers.find(({ name }) => name === callerName);
+      return explain(edge.machine, model, named ? callerEntry(named) : anyone);
     },
     state: router.state,
+    catalog: () => now.catalog,
     async close() {
       checks.stop();
       loopLag.stop();
@@ -160,23 +207,32 @@ export function compose(
 
 /** The snapshot of a configuration. */
 export function buildCatalog(config: Config, keyNames: KeyNames): { catalog: Catalog; providers: ProviderEntry[] } {
-  const providers = config.providers.map((provider, index) =>
-    providerEntry(provider, keyNames.name(provider.name, keysOf(provider, index).keys)),
-  );
+  const providers = config.providers.map((provider, index) => ({
+    ...providerEntry(provider, keyNames.name(provider.name, keysOf(provider, index).keys)),
+    defaultParams: config.defaults.params,
+  }));
   const models: ModelEntry[] = config.models.map((model) => ({
     name: model.name,
     strategy: model.strategy,
     onContextOverflow: model.on_context_overflow,
     streamRecovery: model.stream_recovery,
-    targets: model.targets.map(({ provider, model: upstreamModel, priority, weight, timeout }) => ({
+    targets: model.targets.map(({ provider, model: upstreamModel, priority, weight, timeout, params }) => ({
       provider,
       model: upstreamModel,
       priority,
       weight,
       timeoutMs: timeout,
+      params,
     })),
   }));
-  return { catalog: createCatalog({ providers, models, defaultModel: config.defaults.model }), providers };
+  const catalog = createCatalog({
+    providers,
+    models,
+    defaultModel: config.defaults.model,
+    tasks: new Map(Object.entries(config.tasks)),
+    longPromptTokens: config.routing.long_prompt,
+  });
+  return { catalog, providers };
 }
 
 /** A provider's keys from the configuration and from its file. */
@@ -231,6 +287,7 @@ function providerModel(model: Config["providers"][number]["models"][number]): Pr
     prices,
     reasoning,
     prefill,
+    input,
     max_rps: maxRps,
     max_concurrent: maxConcurrent,
   } = model;
@@ -240,6 +297,7 @@ function providerModel(model: Config["providers"][number]["models"][number]): Pr
     prices: prices && { inputPer1k: prices.input_per_1k, outputPer1k: prices.output_per_1k },
     reasoning,
     prefill,
+    input,
     use: { maxRps, maxConcurrent },
   };
 }

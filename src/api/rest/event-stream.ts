@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Clock } from "../../runtime/clock.ts";
 import type { EdgeLimits } from "../edge.ts";
-import { drained, isGone } from "../pace.ts";
+import { drained, isGone, sliceBytes, writePaced } from "../pace.ts";
 
 /** An answer of events. While nothing else is said it says by comments that it is alive: what is silent, proxies cut. */
 export interface EventStream {
@@ -65,7 +65,13 @@ export function openEventStream(
     begin,
     async write(events) {
       let room = true;
-      for (const event of events) room = response.write(event);
+      for (const event of events) {
+        // One event may be a whole answer.
+        if (typeof event !== "string" && event.length > sliceBytes) {
+          await writePaced(response, event, { clock, stalledMs });
+          room = true;
+        } else room = response.write(event);
+      }
       // What is kept back is no sign of life.
       if (events.length > 0) lastWordAt = clock.now();
       if (!room) await drained(response, { clock, stalledMs });

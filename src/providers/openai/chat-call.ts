@@ -1,6 +1,6 @@
 import { FaultError } from "../../chat/fault.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
-import type { HttpAnswer, LaneRequest } from "../lane.ts";
+import type { AnswerMode, HttpAnswer, LaneRequest } from "../lane.ts";
 import { holdsAnswer, tokenCountsOf } from "./completion.ts";
 import { isError } from "./error-body.ts";
 import { answerCharacters, estimatedCounts } from "./estimate.ts";
@@ -8,9 +8,12 @@ import { faultOfError } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
 
 /** A chat request in the dialect, whichever lane wrote its body. */
-export function chatRequest(body: string, mode: "unary" | "stream", altered: boolean): LaneRequest {
-  const accept = mode === "stream" ? "text/event-stream" : "application/json";
-  return { path: "/chat/completions", headers: { "content-type": "application/json", accept }, body, altered };
+export function chatRequest(
+  body: string,
+  facts: Pick<LaneRequest, "altered" | "configured" | "prefilled"> & { readonly mode: AnswerMode },
+): LaneRequest {
+  const accept = facts.mode === "stream" ? "text/event-stream" : "application/json";
+  return { path: "/chat/completions", headers: { "content-type": "application/json", accept }, body, ...facts };
 }
 
 /**

@@ -71,6 +71,9 @@ export function checkBody(body: JsonObject): Violation[] {
   expect("logit_bias", biases !== undefined && !badBias, "an object with numbers from -100 to 100");
   expect("timeout", typeof timeout === "number" && timeout > 0, "seconds greater than 0");
   expect("provider", typeof provider === "string" || objectOf(provider) !== undefined, "a provider's name");
+  // An object may be a vendor's own.
+  const { task } = body;
+  expect("task", (typeof task === "string" && task.length <= 64) || objectOf(task) !== undefined, "a task's name");
   expect(
     "fallback_providers",
     isTexts(fallbacks, maxFallbackProviders),

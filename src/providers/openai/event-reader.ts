@@ -31,7 +31,8 @@ import {
   usageField,
 } from "./completion.ts";
 import type { ContinuedChunks } from "./continued-chunks.ts";
-import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
+import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";
+import { callOfPiece } from "./streamed-calls.ts";
 
 /** A part that has begun. */
 interface OpenPart {
@@ -187,12 +188,8 @@ export function createEventReader(
     const { calls } = candidate;
     const part = toolCallPart(delta).kind.value as ToolCall; // toolCallPart makes nothing else
     const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
-    // By index, where servers give one; else by id; else the last one goes on.
-    let call =
-      index === undefined
-        ? (calls.find((each) => part.id && each.id === part.id) ?? calls.at(-1))
-        : calls.findLast((each) => each.index === index);
-    if (!call || isAnother(part, call)) {
+    let call = callOfPiece(calls, { index, id: part.id, name: part.name });
+    if (!call) {
       call = { index, id: "", name: "", written: "", held: "", partIndex: undefined };
       calls.push(call);
     }
@@ -305,15 +302,6 @@ function withSpent(usage: Usage, { inputTokens, outputTokens, estimated = false 
   usage.outputTokens = Math.min(mostTokens, usage.outputTokens + outputTokens);
   usage.estimated ||= estimated;
   return usage;
-}
-
-/**
- * Whether a delta begins another call although it comes under the same index: it has another id and a name, and the call before
- * has all its arguments. (Some servers go on with a call under a new id in every chunk.)
- */
-function isAnother(part: ToolCall, { id, written }: OpenCall): boolean {
-  const complete = written === "" || parseJson(written) !== undefined;
-  return part.id !== "" && id !== "" && part.id !== id && part.name !== "" && complete;
 }
 
 function deltaEvent(

@@ -1,13 +1,16 @@
-import type { Additions, Lane, LaneRequest, Recovery, StreamRead } from "../lane.ts";
+import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, StreamRead } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
+import { ChunkFold } from "./chunk-fold.ts";
 import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
+import { streamOf } from "./chunk-unfold.ts";
 import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { bodyCharacters } from "./estimate.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject, objectOf } from "./json.ts";
 import { editMembers, memberText } from "./json-members.ts";
 import { continuedNativeReader } from "./native-continuation.ts";
+import { askedMode, bodyAt, changesTo, isChanged } from "./params.ts";
 import { type Prefill, prefillFor } from "./prefill.ts";
 import { asksForUsage } from "./stream-options.ts";
 
@@ -25,58 +28,77 @@ export interface NativeAnswer {
   readonly json: JsonObject;
 }
 
-/** Members of a request that are the gateway's own. `provider` as an object is another gateway's and goes on. */
+/** Members of a request that are the gateway's own. So are `provider` and `task`; objects of these names are another's and go on. */
 const routingMembers = ["fallback_providers", "timeout", "retry_count"];
+/** Members that only a request for a stream may have. */
+const streamMembers = ["stream", "stream_options"];
 
 /**
  * An OpenAI request toward an OpenAI-compatible upstream: the body it came with but for the model, the answer's bytes as they
  * came. So fields that the gateway knows nothing of survive in both directions.
  *
- * The one addition is that a stream is asked what it cost; a caller that did not ask is not shown the chunk that says it.
+ * The one addition is that a stream is asked what it cost; a caller that did not ask is not shown the chunk that says it. Beside it
+ * only what the configuration sets for a target is different.
  */
 export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
-  const remove = objectOf(json["provider"]) ? routingMembers : [...routingMembers, "provider"];
+  const remove = [...routingMembers, ...["provider", "task"].filter((name) => !objectOf(json[name]))];
   const count = json["n"];
   const candidateCount = typeof count === "number" ? count : 1;
   const callerAsks = asksForUsage(json["stream_options"]);
   const characters = () => bodyCharacters(json);
 
-  function addition(mode: "unary" | "stream", { usage }: Additions): Record<string, string> | undefined {
-    if (!usage || callerAsks || mode === "unary") return undefined;
+  function addition(asked: AnswerMode, { usage }: Additions): Record<string, string> | undefined {
+    if (!usage || callerAsks || asked === "unary") return undefined;
     const own = objectOf(json["stream_options"]) && memberText(text, "stream_options");
     return { stream_options: editMembers(own ?? "{}", { set: { include_usage: "true" } }) };
   }
 
-  function request(target: Target, mode: "unary" | "stream", additions: Additions): LaneRequest {
-    const added = addition(mode, additions);
+  /** @param more members beside those that every request has */
+  function request(target: Target, mode: AnswerMode, additions: Additions, more?: Record<string, string>): LaneRequest {
+    const asked = askedMode(target, mode);
+    const added = addition(asked, additions);
+    const altered = added !== undefined;
     const set = { model: JSON.stringify(target.upstreamModel), ...added };
-    return chatRequest(editMembers(text, { set, remove, unique: true }), mode, added !== undefined);
+    if (!target.params) {
+      const edits = { set: more ? { ...set, ...more } : set, remove, unique: true };
+      return chatRequest(editMembers(text, edits), { mode, altered });
+    }
+    const changes = changesTo(json, target.params);
+    const own = Object.fromEntries(changes.set.map((parameter) => [parameter.name, parameter.text]));
+    const begins = asked === "stream" && mode === "unary" ? { stream: "true" } : {};
+    const ends = asked === "unary" && mode === "stream" ? streamMembers : [];
+    const edits = {
+      set: { ...set, ...begins, ...own, ...more },
+      remove: [...remove, ...ends, ...changes.remove],
+      unique: true,
+    };
+    const configured = asked !== mode || isChanged(changes);
+    return chatRequest(editMembers(text, edits), { mode: asked, altered, configured });
   }
 
   /** The same request, and the text to go on with. */
   function prefilledRequest(target: Target, additions: Additions, { message, members }: Prefill): LaneRequest {
     const messages = memberText(text, "messages") ?? "[]"; // checked: a list of at least one
-    const set = {
-      model: JSON.stringify(target.upstreamModel),
-      ...addition("stream", additions),
+    const more = {
       messages: `${messages.slice(0, messages.lastIndexOf("]"))},${JSON.stringify(message)}]`,
       ...jsonTexts(members),
     };
-    return { ...chatRequest(editMembers(text, { set, remove, unique: true }), "stream", true), prefilled: true };
+    return { ...request(target, "stream", additions, more), altered: true, prefilled: true };
   }
 
   function continuation(
+    from: Target,
     scanner: ChunkScanner,
     delivered: DeliveredText | undefined,
   ): Recovery<Buffer> | string | undefined {
     if (!delivered) return undefined;
-    const obstacle = obstacleIn(json) ?? delivered.obstacle;
+    const obstacle = obstacleIn(bodyAt(from, json)) ?? delivered.obstacle;
     const { head } = delivered;
     if (obstacle || !head) return obstacle ?? "nothing has come";
     const spent = scanner.costSoFar();
     return {
       request(target, additions) {
-        const prefill = additions.prefill ? prefillFor(target.prefill, json, delivered) : undefined;
+        const prefill = additions.prefill ? prefillFor(target.prefill, bodyAt(target, json), delivered) : undefined;
         return prefill ? prefilledRequest(target, additions, prefill) : request(target, "stream", additions);
       },
       reader: ({ provider }, { prefilled = false }, attemptIndex) =>
@@ -95,7 +117,24 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       const answerJson = chatAnswer(answerText, answer);
       return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, characters) };
     },
-    reader(_target, recovery) {
+    fold() {
+      const scanner = new ChunkScanner(candidateCount, characters);
+      const fold = new ChunkFold();
+      const take = ({ bytes: _, events, ...meaning }: Scan): ReadMeaning => {
+        for (const { chunk } of events) if (chunk) fold.take(chunk);
+        return meaning;
+      };
+      return {
+        push: (bytes) => take(scanner.push(bytes)),
+        end: () => take(scanner.end()),
+        value() {
+          const folded = fold.answer();
+          return { text: JSON.stringify(folded), json: folded };
+        },
+      };
+    },
+    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer)),
+    reader(target, recovery) {
       const scanner = new ChunkScanner(candidateCount, characters);
       const isShown = callerAsks ? () => true : isMoreThanUsage;
       const delivered = recovery === "continue" ? new DeliveredText() : undefined;
@@ -105,7 +144,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       };
       return {
         costSoFar: () => scanner.costSoFar(),
-        recovery: () => continuation(scanner, delivered),
+        recovery: () => continuation(target, scanner, delivered),
         push: (bytes) => passedOn(seen(scanner.push(bytes)), isShown),
         end() {
           const read = passedOn(seen(scanner.end()), isShown);

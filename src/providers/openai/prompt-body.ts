@@ -61,7 +61,7 @@ function streamOptions(prompt: Prompt, asksUsage: boolean): unknown {
 }
 
 /** OpenAI's own newer models refuse `max_tokens`; many compatible servers know nothing else. */
-function maxTokensName({ origin }: Target): "max_completion_tokens" | "max_tokens" {
+export function maxTokensName({ origin }: Pick<Target, "origin">): "max_completion_tokens" | "max_tokens" {
   return /^https:\/\/(api\.openai\.com|[^/]+\.openai\.azure\.com)$/.test(origin)
     ? "max_completion_tokens"
     : "max_tokens";

@@ -1,3 +1,4 @@
+import { createFold } from "../../chat/fold.ts";
 import {
   type Completion,
   type CompletionEvent,
@@ -8,9 +9,10 @@ import {
   type Prompt,
 } from "../../chat/messages.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
-import type { Additions, Lane, LaneRequest, Recovery } from "../lane.ts";
+import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, StreamRead } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
+import { streamOf } from "./chunk-unfold.ts";
 import { completionOf } from "./completion.ts";
 import { Continuation } from "./continuation.ts";
 import { ContinuedChunks } from "./continued-chunks.ts";
@@ -18,7 +20,8 @@ import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
-import { arrayOf } from "./json.ts";
+import { arrayOf, type JsonObject } from "./json.ts";
+import { askedMode, changedBody, changesTo, isChanged } from "./params.ts";
 import { prefillFor } from "./prefill.ts";
 import { ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
@@ -28,24 +31,35 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   const characters = () => promptCharacters(prompt);
   const candidateCount = prompt.candidateCount || 1;
 
-  function request(target: Target, mode: "unary" | "stream", { usage }: Additions): LaneRequest {
-    const asks = usage && mode === "stream";
-    const body = JSON.stringify(promptBody(prompt, target, mode, asks));
-    return chatRequest(body, mode, asks && !asksForUsage(ownStreamOptions(prompt)));
+  /** What a target is asked. */
+  function bodyFor(target: Target, mode: AnswerMode, { usage }: Pick<Additions, "usage">) {
+    const asked = askedMode(target, mode);
+    const asks = usage && asked === "stream";
+    const body: JsonObject = promptBody(prompt, target, asked, asks);
+    const altered = asks && !asksForUsage(ownStreamOptions(prompt));
+    if (!target.params) return { body, facts: { mode, altered } };
+    const changes = changesTo(body, target.params);
+    const configured = asked !== mode || isChanged(changes);
+    return { body: changedBody(body, changes), facts: { mode: asked, altered, configured } };
+  }
+
+  function request(target: Target, mode: AnswerMode, additions: Additions): LaneRequest {
+    const { body, facts } = bodyFor(target, mode, additions);
+    return chatRequest(JSON.stringify(body), facts);
   }
 
   /** The same request, and the text to go on with. */
   function prefilledRequest(
     target: Target,
-    { usage }: Additions,
+    additions: Additions,
     begun: Pick<DeliveredText, "text" | "pieces">,
   ): LaneRequest | undefined {
-    const body = promptBody(prompt, target, "stream", usage);
+    const { body, facts } = bodyFor(target, "stream", additions);
     const prefill = prefillFor(target.prefill, body, begun);
     if (!prefill) return undefined;
     const messages = [...arrayOf(body["messages"]), prefill.message];
     const whole = { ...body, messages, ...prefill.members };
-    return { ...chatRequest(JSON.stringify(whole), "stream", true), prefilled: true };
+    return chatRequest(JSON.stringify(whole), { ...facts, altered: true, prefilled: true });
   }
 
   function restart(spent: TokenCounts): Recovery<CompletionEvent> {
@@ -64,7 +78,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     delivered: DeliveredText,
     spent: TokenCounts,
   ): Recovery<CompletionEvent> | string {
-    const obstacle = obstacleIn(promptBody(prompt, target, "stream", false)) ?? delivered.obstacle;
+    const obstacle = obstacleIn(bodyFor(target, "stream", { usage: false }).body) ?? delivered.obstacle;
     if (obstacle) return obstacle;
     // Half a character at the end is held back: the reader does not have it.
     const text = delivered.text.replace(/[\ud800-\udbff]$/, "");
@@ -88,6 +102,20 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
       const json = chatAnswer(answer.body.toString("utf8"), answer);
       return { value: completionOf(json, target), usage: chatUsage(json, characters) };
     },
+    fold(target) {
+      const reader = createEventReader(target, candidateCount, characters);
+      const fold = createFold();
+      const take = ({ items, ...meaning }: StreamRead<CompletionEvent>): ReadMeaning => {
+        for (const event of items) fold.push(event);
+        return meaning;
+      };
+      return {
+        push: (bytes) => take(reader.push(bytes)),
+        end: () => take(reader.end()),
+        value: () => fold.completion,
+      };
+    },
+    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer)),
     reader(target, recovery = "fail") {
       if (recovery === "restart") return createEventReader(target, candidateCount, characters, { recovery: restart });
       if (recovery === "fail") return createEventReader(target, candidateCount, characters);

@@ -117,12 +117,17 @@ async function firstContent<Item>(
   const reader = approach.reader(target, request, seesTrail ? lease.attempt : undefined);
   const items: Item[] = [];
   const whole = request.mode === "unary" ? await wholeAnswer(answer, account) : undefined;
+  // A stream may say that it has ended before it says whether it was an answer.
+  const late = new LateReads(body, clock);
+  let finished = false;
   for (let heldBytes = 0; ; ) {
     // A whole answer is read as the stream that it might have been, in one piece with its end.
-    const bytes = whole ? blaming(() => understood(lease, () => lane.streamed(whole))) : await body.read();
+    const next = () => (finished ? late.read() : body.read());
+    const bytes = whole ? blaming(() => understood(lease, () => lane.streamed(whole))) : await next();
     const ended = typeof bytes === "string";
     const read = blaming(() => understood(lease, () => (ended ? reader.end() : reader.push(bytes))));
     items.push(...read.items);
+    ({ finished } = read);
     heldBytes += ended ? 0 : bytes.length;
     // Until an endpoint that was given a text has said something new, it may be answering anew: then it is asked again without.
     if (read.content && (!request.prefilled || items.length > 0)) {

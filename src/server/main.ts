@@ -1,6 +1,8 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { chat } from "./cli/chat.ts";
+import { checkConfiguration } from "./cli/check.ts";
 import { explainModel } from "./cli/explain.ts";
-import { serve } from "./cli/serve.ts";
+import { serve, serveDemo } from "./cli/serve.ts";
 import { simulate } from "./cli/simulate.ts";
 import { ConfigError } from "./config.ts";
 import { version } from "./version.ts";
@@ -19,17 +21,58 @@ export async function main(argv: readonly string[]): Promise<number> {
     .command("serve", { isDefault: true })
     .description("serve gRPC, gRPC-Web, Connect and OpenAI's REST API on one port; a demo when nothing is configured")
     .option("-c, --config <file>", "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml)")
+    .option("--groups <folder>", groupsHelp)
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--port <number>", "port to listen on, 0 for any (default: 8000)", portNumber)
+    .option(
+      "--live",
+      "show endpoints and requests as they are, in place of lines (default: in the demo, on a terminal)",
+    )
+    .option("--no-live", "one line for each hop, also in the demo")
+    .addOption(trafficOption())
     .action(serve);
+  program
+    .command("demo")
+    .description("serve three simulated providers, whatever is configured, and show how requests hop between them")
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--port <number>", "port to listen on, 0 for any (default: 8000)", portNumber)
+    .option("--live", liveHelp)
+    .option("--no-live", "one line for each hop")
+    .addOption(trafficOption())
+    .action((flags) => serveDemo(flags));
+  program
+    .command("check")
+    .description("say what the configuration comes to, and where each value comes from; or everything that is wrong")
+    .argument("[file]", "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml, else the environment)")
+    .option("--groups <folder>", groupsHelp)
+    .option("--json", "for programs")
+    .option("--schema", "print the JSON Schema of the configuration file instead")
+    .action(checkConfiguration);
   program
     .command("explain")
     .description("say which endpoints a model's requests would be sent to, in which order, and which not and why")
     .argument("<model>", "public name, or provider:model")
     .option("-c, --config <file>", "configuration file (default: EVERHOP_CONFIG, else ./everhop.yaml)")
+    .option("--groups <folder>", groupsHelp)
     .option("--caller <name>", "as this caller would be served")
     .option("--json", "for programs")
     .action(explainModel);
+  program
+    .command("chat")
+    .description("ask a running gateway, and see the hops of the answer")
+    .argument("[prompt...]", "what to say (default: what is piped in; at a terminal a conversation)")
+    .option("-u, --url <address>", "the gateway (default: EVERHOP_URL, else http://127.0.0.1:8000)")
+    .option("-k, --key <key>", "a caller's key; others can see it in the list of processes (default: EVERHOP_API_KEY)")
+    .option("-m, --model <name>", "public name, or provider:model (default: the gateway's)")
+    .option("-p, --provider <name>", "ask this provider and no other")
+    .option("-t, --task <name>", "a configured task, which chooses the model")
+    .option("-s, --system <text>", "what the model is told before")
+    .addOption(
+      new Option("--recovery <how>", "what becomes of a stream that breaks").choices(["fail", "restart", "continue"]),
+    )
+    .option("--json", "for programs: one document, when all of it is there")
+    .option("-i, --interactive", "a conversation, line by line")
+    .action(chat);
   program
     .command("simulate")
     .description("rehearse an outage: the configured routing on a virtual clock, among providers that are not there")
@@ -58,6 +101,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     console.error(error);
     return 1;
   }
+}
+
+const groupsHelp = "folder of model groups, a JSON file each (default: config/ when it holds some)";
+
+const liveHelp = "a view of endpoints and requests in place of lines (default: of the demo, at a terminal)";
+
+function trafficOption(): Option {
+  const help = "in the demo: callers that ask so many times a second";
+  return new Option("--traffic [rate]", help).preset("2").argParser(requestRate);
+}
+
+function requestRate(text: string): number {
+  const rate = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || rate <= 0 || rate > 50)
+    throw new InvalidArgumentError("expected requests a second, 50 at most");
+  return rate;
 }
 
 const simulateExamples = `

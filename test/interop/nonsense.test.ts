@@ -45,6 +45,37 @@ async function startPair(answer: Parameters<typeof startRaw>[0], changes: object
 }
 
 describe.each(wireNames)("over %s", (name) => {
+  const usage = (tokens: number) =>
+    `"usage":{"prompt_tokens":3,"completion_tokens":${tokens},"total_tokens":${3 + tokens}}`;
+  const emptyWhole = (tokens: number) =>
+    json(
+      200,
+      `{"choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}],${usage(tokens)}}`,
+    );
+  const emptyStream = (tokens: number, ...rest: string[]) =>
+    events(content("", "stop"), `data: {"id":"c","choices":[],${usage(tokens)}}\n\n`, ...rest);
+
+  test("an answer that says nothing, and that it is no token long, is none: the next endpoint is asked", async () => {
+    const whole = await startPair(emptyWhole(0));
+    expect(await openWire(name, whole.address).complete({ text: "x" })).toMatchObject({ provider: "second" });
+    expect(whole.trails[0]?.attempts[0]?.outcome).toBe("transient_fault");
+    const streamed = await startPair(emptyStream(0, "data: [DONE]\n\n"));
+    expect(await openWire(name, streamed.address).stream({ text: "x" })).toMatchObject({
+      provider: "second",
+      text: "You said: x",
+    });
+  });
+
+  test("an answer that says nothing is one when a token was made for it, whenever the stream's end comes", async () => {
+    const whole = await startPair(emptyWhole(1));
+    expect(await openWire(name, whole.address).complete({ text: "x" })).toMatchObject({ provider: "first", text: "" });
+    // Neither [DONE] nor the end of the body: a second later the answer counts as whole.
+    const held = await startPair(emptyStream(1));
+    expect(await openWire(name, held.address).stream({ text: "x" })).toMatchObject({ provider: "first", text: "" });
+    const plain = await startPair(events(content("", "stop"), "data: [DONE]\n\n"));
+    expect(await openWire(name, plain.address).stream({ text: "x" })).toMatchObject({ provider: "first", text: "" });
+  });
+
   test.each([
     ["half a character", '{"error":{"message":"bad \\ud800 end"}}'],
     ["a character at the place where it is cut", `{"error":{"message":"${"x".repeat(999)}😀😀"}}`],

@@ -22,7 +22,7 @@ const done = "data: [DONE]\n\n";
 
 /** Reads a stream given as texts, one read each, and folds it. */
 function read(texts: readonly string[], { n = 1, ends = false } = {}) {
-  const reader = createEventReader(target, n, () => 9);
+  const reader = createEventReader(target, { candidateCount: n, mayBeEmpty: false, promptCharacters: () => 9 });
   const fold = createFold();
   const reads: StreamRead<unknown>[] = [];
   const take = (result: ReturnType<typeof reader.push>) => {

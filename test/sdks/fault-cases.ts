@@ -142,6 +142,11 @@ const providersFail: readonly FaultCase[] = [
     told: always(allFailed),
   },
   {
+    title: "every provider answers well, without a word and without a token",
+    setup: everywhere({ kind: "no_content" }),
+    told: always(allFailed),
+  },
+  {
     title: "every provider answers 200 with an error",
     setup: everywhere({ kind: "json_error_in_200" }),
     told: always(allFailed),
@@ -416,6 +421,7 @@ const moves: readonly FaultCase[] = (
     ["answers 404 for the model", status(404, { code: "model_not_found" })],
     ["answers 200 with a page", { kind: "html" }],
     ["answers with an empty stream", { kind: "empty_stream" }],
+    ["answers well, without a word", { kind: "no_content" }],
     ["begins with an error event", { kind: "error_event_first" }],
     ["hangs up", { kind: "reset_before_headers" }],
   ] as const

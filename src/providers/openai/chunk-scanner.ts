@@ -19,6 +19,19 @@ export interface Scan extends ReadMeaning {
   readonly events: readonly ScannedEvent[];
 }
 
+/** What an answer should be, by what was asked. */
+export interface Expected {
+  /** How many answers were asked for. */
+  readonly candidateCount: number;
+  /** Whether one without a word is an answer: a stop sequence may have come first, or nothing may have been left to say. */
+  readonly mayBeEmpty: boolean;
+  /** Counts the prompt's texts; asked only when the upstream says nothing of usage. */
+  promptCharacters(): number;
+}
+
+/** What is wrong with an answer that has come to a natural end after no token at all. */
+export const hollowAnswer = "the answer holds nothing";
+
 /** How much of a body that is no event stream is kept, to tell what it is. */
 const maxPreambleBytes = 64 * 1024;
 
@@ -28,24 +41,20 @@ const maxPreambleBytes = 64 * 1024;
  */
 export class ChunkScanner {
   readonly #decoder = new SseDecoder();
-  readonly #candidateCount: number;
-  readonly #promptCharacters: () => number;
+  readonly #expected: Expected;
   readonly #seenCandidates = new Set<number>();
   readonly #finishedCandidates = new Set<number>();
   #preamble: Buffer[] | undefined = [];
   #preambleBytes = 0;
   #over = false;
+  /** Whether anything has come that answers: content, or a reason to have none. */
+  #answered = false;
   /** What has come of the answer itself, to estimate its cost by; and what the upstream has told of it. */
   #characters = 0;
   #usage: TokenCounts | undefined;
 
-  /**
-   * @param candidateCount how many answers were asked for
-   * @param promptCharacters counts the prompt's texts; asked only when the upstream says nothing of usage
-   */
-  constructor(candidateCount: number, promptCharacters: () => number) {
-    this.#candidateCount = candidateCount;
-    this.#promptCharacters = promptCharacters;
+  constructor(expected: Expected) {
+    this.#expected = expected;
   }
 
   push(bytes: Buffer): Scan {
@@ -56,7 +65,7 @@ export class ChunkScanner {
     }
     try {
       const scan = this.#scan(this.#decoder.push(bytes));
-      return scan.done ? this.#priced(scan) : scan;
+      return scan.done ? this.#priced(this.#judged(scan)) : scan;
     } catch (error) {
       if (!(error instanceof SseOverflow)) throw error;
       this.#over = true;
@@ -67,7 +76,7 @@ export class ChunkScanner {
   /** The upstream ended: the answer is whole if it finished, else here is why not. */
   end(): Scan {
     const rest = this.#ended();
-    return rest.fault ? rest : this.#priced(rest);
+    return rest.fault ? rest : this.#priced(this.#judged(rest));
   }
 
   #ended(): Scan {
@@ -115,7 +124,7 @@ export class ChunkScanner {
     }
     if (usage) this.#usage = usage;
     if (done || fault) this.#over = true;
-    const finished = this.#finishedCandidates.size >= this.#candidateCount;
+    const finished = this.#finishedCandidates.size >= this.#expected.candidateCount;
     return { bytes, events: scanned, content, finished, done, ...(usage && { usage }), ...(fault && { fault }) };
   }
 
@@ -130,15 +139,27 @@ export class ChunkScanner {
       const delta = objectOf(choice["delta"]);
       if (delta && holdsContent(delta)) {
         content = true;
+        this.#answered = true;
         this.#characters += answerCharacters(delta);
       }
       // Some servers say "" in every chunk until there is a reason.
-      if (textOf(choice["finish_reason"])) {
+      const reason = textOf(choice["finish_reason"]);
+      if (reason) {
         this.#finishedCandidates.add(index);
-        content = true;
+        // Whoever has come to a natural end has said something, or else it is to be seen whether that was an answer.
+        if (reason !== "stop" || this.#answered || this.#expected.mayBeEmpty) content = true;
       }
     }
+    if (content) this.#answered = true;
     return content;
+  }
+
+  /** The end of an answer that has only said that it has ended: it counts as one unless the upstream says that it is nothing. */
+  #judged(scan: Scan): Scan {
+    if (this.#answered || this.#finishedCandidates.size === 0 || scan.fault) return scan;
+    this.#answered = true;
+    if (this.#usage?.outputTokens !== 0) return { ...scan, content: true };
+    return { ...scan, fault: { kind: "malformed", message: hollowAnswer } };
   }
 
   /** The end of a whole answer: if nothing was said of what it cost, an estimate. */
@@ -150,7 +171,7 @@ export class ChunkScanner {
 
   /** What the stream has cost until now: as the upstream counted, else an estimate. */
   costSoFar(): TokenCounts {
-    return this.#usage ?? estimatedCounts(this.#promptCharacters(), this.#characters);
+    return this.#usage ?? estimatedCounts(this.#expected.promptCharacters(), this.#characters);
   }
 
   /** The body had not one event: an error with status 200, a page, or nothing. */

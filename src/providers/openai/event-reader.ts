@@ -18,7 +18,7 @@ import {
 import type { TokenCounts } from "../../routing/trail.ts";
 import type { Recovery, StreamRead, StreamReader } from "../lane.ts";
 import type { Target } from "../target.ts";
-import { ChunkScanner, type Scan } from "./chunk-scanner.ts";
+import { ChunkScanner, type Expected, type Scan } from "./chunk-scanner.ts";
 import {
   contentText,
   finishOf,
@@ -82,8 +82,7 @@ export interface Beginning {
  */
 export function createEventReader(
   target: Target,
-  candidateCount: number,
-  promptCharacters: () => number,
+  expected: Expected,
   {
     beginning,
     seen,
@@ -96,7 +95,7 @@ export function createEventReader(
     recovery?(spent: TokenCounts): Recovery<CompletionEvent> | string | undefined;
   } = {},
 ): StreamReader<CompletionEvent> {
-  const scanner = new ChunkScanner(candidateCount, promptCharacters);
+  const scanner = new ChunkScanner(beginning?.continued ? { ...expected, mayBeEmpty: true } : expected);
   const candidates = new Map<number, OpenCandidate>();
   const extensions: Record<string, string> = {};
   const continued = beginning?.continued;

@@ -2,7 +2,7 @@ import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, S
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
 import { ChunkFold } from "./chunk-fold.ts";
-import { ChunkScanner, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
+import { ChunkScanner, type Expected, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
 import { streamOf } from "./chunk-unfold.ts";
 import { DeliveredText, obstacleIn } from "./delivered-text.ts";
 import { bodyCharacters } from "./estimate.ts";
@@ -43,9 +43,12 @@ const streamMembers = ["stream", "stream_options"];
 export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
   const remove = [...routingMembers, ...["provider", "task"].filter((name) => !objectOf(json[name]))];
   const count = json["n"];
-  const candidateCount = typeof count === "number" ? count : 1;
+  const expected: Expected = {
+    candidateCount: typeof count === "number" ? count : 1,
+    mayBeEmpty: (json["stop"] ?? undefined) !== undefined,
+    promptCharacters: () => bodyCharacters(json),
+  };
   const callerAsks = asksForUsage(json["stream_options"]);
-  const characters = () => bodyCharacters(json);
 
   function addition(asked: AnswerMode, { usage }: Additions): Record<string, string> | undefined {
     if (!usage || callerAsks || asked === "unary") return undefined;
@@ -103,7 +106,7 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
       },
       reader: ({ provider }, { prefilled = false }, attemptIndex) =>
         continuedNativeReader({
-          scanner: new ChunkScanner(candidateCount, characters),
+          scanner: new ChunkScanner({ ...expected, mayBeEmpty: true }),
           ...{ delivered: delivered.text, prefilled, head, spent, showsUsage: callerAsks },
           resumed: { provider, attempt_index: attemptIndex },
         }),
@@ -114,11 +117,11 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     request,
     answer(_target, answer) {
       const answerText = answer.body.toString("utf8");
-      const answerJson = chatAnswer(answerText, answer);
-      return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, characters) };
+      const answerJson = chatAnswer(answerText, answer, expected);
+      return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, expected) };
     },
     fold() {
-      const scanner = new ChunkScanner(candidateCount, characters);
+      const scanner = new ChunkScanner(expected);
       const fold = new ChunkFold();
       const take = ({ bytes: _, events, ...meaning }: Scan): ReadMeaning => {
         for (const { chunk } of events) if (chunk) fold.take(chunk);
@@ -133,9 +136,9 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
         },
       };
     },
-    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer)),
+    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expected)),
     reader(target, recovery) {
-      const scanner = new ChunkScanner(candidateCount, characters);
+      const scanner = new ChunkScanner(expected);
       const isShown = callerAsks ? () => true : isMoreThanUsage;
       const delivered = recovery === "continue" ? new DeliveredText() : undefined;
       const seen = (scan: Scan): Scan => {

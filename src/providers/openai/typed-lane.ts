@@ -12,6 +12,7 @@ import type { TokenCounts } from "../../routing/trail.ts";
 import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, StreamRead } from "../lane.ts";
 import type { Target } from "../target.ts";
 import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
+import type { Expected } from "./chunk-scanner.ts";
 import { streamOf } from "./chunk-unfold.ts";
 import { completionOf } from "./completion.ts";
 import { Continuation } from "./continuation.ts";
@@ -28,8 +29,11 @@ import { asksForUsage } from "./stream-options.ts";
 
 /** The contract's messages toward an OpenAI-compatible upstream and back. */
 export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
-  const characters = () => promptCharacters(prompt);
-  const candidateCount = prompt.candidateCount || 1;
+  const expected: Expected = {
+    candidateCount: prompt.candidateCount || 1,
+    mayBeEmpty: prompt.stopSequences.length > 0,
+    promptCharacters: () => promptCharacters(prompt),
+  };
 
   /** What a target is asked. */
   function bodyFor(target: Target, mode: AnswerMode, { usage }: Pick<Additions, "usage">) {
@@ -68,7 +72,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
       reader(target, _request, attemptIndex = 0) {
         const value = create(CompletionRestartedSchema, { provider: target.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "restarted", value } });
-        return createEventReader(target, candidateCount, characters, { beginning: { hop, spent } });
+        return createEventReader(target, expected, { beginning: { hop, spent } });
       },
     };
   }
@@ -91,7 +95,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
         const value = create(CompletionResumedSchema, { provider: next.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "resumed", value } });
         const continued = new ContinuedChunks(new Continuation(text, prefilled));
-        return createEventReader(next, candidateCount, characters, { beginning: { hop, spent, continued } });
+        return createEventReader(next, expected, { beginning: { hop, spent, continued } });
       },
     };
   }
@@ -99,11 +103,11 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   return {
     request,
     answer(target, answer) {
-      const json = chatAnswer(answer.body.toString("utf8"), answer);
-      return { value: completionOf(json, target), usage: chatUsage(json, characters) };
+      const json = chatAnswer(answer.body.toString("utf8"), answer, expected);
+      return { value: completionOf(json, target), usage: chatUsage(json, expected) };
     },
     fold(target) {
-      const reader = createEventReader(target, candidateCount, characters);
+      const reader = createEventReader(target, expected);
       const fold = createFold();
       const take = ({ items, ...meaning }: StreamRead<CompletionEvent>): ReadMeaning => {
         for (const event of items) fold.push(event);
@@ -115,12 +119,12 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
         value: () => fold.completion,
       };
     },
-    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer)),
+    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expected)),
     reader(target, recovery = "fail") {
-      if (recovery === "restart") return createEventReader(target, candidateCount, characters, { recovery: restart });
-      if (recovery === "fail") return createEventReader(target, candidateCount, characters);
+      if (recovery === "restart") return createEventReader(target, expected, { recovery: restart });
+      if (recovery === "fail") return createEventReader(target, expected);
       const delivered = new DeliveredText();
-      return createEventReader(target, candidateCount, characters, {
+      return createEventReader(target, expected, {
         seen: (chunk) => delivered.take(chunk),
         recovery: (spent) => continuation(target, delivered, spent),
       });

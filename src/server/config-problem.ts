@@ -9,12 +9,23 @@ export interface ConfigProblem {
   readonly at?: string | undefined;
 }
 
+/** A value for people: cut where it is long, and not at all where it may be a key that stands in the wrong place. */
+export function shownText(text: string): string {
+  const startsAsKey = /^(Bearer |(sk|pk|rk|ek|gsk|xai|hf|LLM)[-_|]|AIza)/i.test(text);
+  const looksRandom = /^(?=.*\d)(?=.*[A-Za-z])[\w|+=~-]{32,}$/.test(text);
+  if (startsAsKey || looksRandom) return "[secret]";
+  const quoted = JSON.stringify(text);
+  return quoted.length > 60 ? `${quoted.slice(0, 60)}…` : quoted;
+}
+
 /** A configuration that cannot be used, with everything that is wrong with it. */
 export class ConfigError extends Error {
   override name = "ConfigError";
   readonly problems: readonly ConfigProblem[];
+  /** Files that it was read from: when one of them changes it may be right. */
+  readonly files: readonly string[];
 
-  constructor(source: string, problems: readonly ConfigProblem[]) {
+  constructor(source: string, problems: readonly ConfigProblem[], files: readonly string[] = []) {
     const width = Math.min(48, Math.max(...problems.map(({ path }) => path.length)));
     const places = problems.map(({ at = "" }) => at);
     const placeWidth = Math.max(...places.map(({ length }) => length));
@@ -25,5 +36,6 @@ export class ConfigError extends Error {
     const legend = places.some((at) => /^\d+:\d+$/.test(at)) ? " (line:column)" : "";
     super(`${source} cannot be used:${legend}\n${lines.join("\n")}`);
     this.problems = problems;
+    this.files = files;
   }
 }

@@ -3,21 +3,22 @@ import { z } from "zod";
 import { checkParams, readParams } from "../providers/openai/check-params.ts";
 import { type JsonObject, objectOf } from "../providers/openai/json.ts";
 import { hardMaxAttempts, routingDefaults } from "../routing/settings.ts";
-import { ConfigError, type ConfigProblem } from "./config-problem.ts";
+import { ConfigError, type ConfigProblem, shownText } from "./config-problem.ts";
 import { type Draft, type Origins, originOf, pathText } from "./draft.ts";
 
 export { ConfigError, type ConfigProblem };
 
 /** A duration in the file: a number of seconds, or a text such as `250ms`, `30s`, `10m`, `1h`. Milliseconds once read. */
-export const duration = z.union([z.number(), z.string()]).transform((value, context) => {
+export const duration = z.union([z.number(), z.string()], expectedDuration()).transform((value, context) => {
   const ms = typeof value === "number" ? value * 1000 : durationMs(value);
   if (ms !== undefined && ms >= 0 && ms <= 24 * 3_600_000) return ms;
-  context.addIssue({
-    code: "custom",
-    message: "expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h",
-  });
+  context.addIssue({ code: "custom", message: expectedDuration() });
   return z.NEVER;
 });
+
+function expectedDuration(): string {
+  return "expected seconds, or a text such as 250ms, 30s or 10m, of at most 24h";
+}
 
 /** A duration that is not nothing. */
 export const positiveDuration = duration.refine((ms) => ms > 0, "expected more than 0");
@@ -46,7 +47,9 @@ const secret = z
   .string()
   .min(1, "expected a key")
   .max(4096, "expected at most 4096 characters")
-  .regex(/^[\x21-\x7e]*$/, "expected printable ASCII without blanks");
+  .regex(/^[\x21-\x7e]*$/, "expected printable ASCII without blanks")
+  // Some readers of .env files leave them there, and the provider then says that there is no such key.
+  .regex(/^(?!(["']).*\1$)/, "expected a key without quotes around it");
 
 const baseUrl = z.string().transform((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -114,10 +117,7 @@ const healthCheck = z
       .string()
       .regex(/^\/\S*$/, "expected a path that begins with /")
       .optional(),
-    url: z
-      .url("expected an http or https URL")
-      .regex(/^https?:/, "expected an http or https URL")
-      .optional(),
+    url: z.url({ protocol: /^https?$/, error: "expected an http or https URL" }).optional(),
     model: modelName.optional(),
     interval: positiveDuration.prefault("60s"),
     timeout: positiveDuration.prefault("10s"),
@@ -290,13 +290,15 @@ const adminKey = secret.refine((key) => key.length >= leastAdminKey, {
 });
 
 /** A size in the file: bytes, or a text such as `32MiB`. Bytes once read. */
-const byteSize = (min: number, max: number) =>
-  z.union([z.number(), z.string()]).transform((value, context) => {
+const byteSize = (min: number, max: number) => {
+  const expected = `expected ${min} to ${max} bytes, or a text such as 512KiB or 32MiB`;
+  return z.union([z.number(), z.string()], expected).transform((value, context) => {
     const bytes = typeof value === "number" ? value : bytesOf(value);
     if (bytes !== undefined && Number.isSafeInteger(bytes) && bytes >= min && bytes <= max) return bytes;
-    context.addIssue({ code: "custom", message: `expected ${min} to ${max} bytes, or a text such as 512KiB or 32MiB` });
+    context.addIssue({ code: "custom", message: expected });
     return z.NEVER;
   });
+};
 
 function bytesOf(text: string): number | undefined {
   const match = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text.trim());
@@ -386,10 +388,10 @@ export function checkConfig(
   };
   const result = fileSchema.safeParse(input);
   if (!result.success || known.length > 0) {
-    // A value that could not be read is wrong in one way already.
-    const isKnown = ({ path }: ConfigProblem) => known.some((each) => each.path === path);
     const found = result.success ? [] : result.error.issues.flatMap((issue) => problemsOf(issue, input));
-    return fail([...known, ...found.filter((problem) => !isKnown(problem))]);
+    // A value that is wrong in one way, or could not be read, need not be told to be wrong in another.
+    const byPath = Map.groupBy([...known, ...found], ({ path }) => path);
+    return fail([...byPath.values()].flatMap(([first]) => first ?? []));
   }
   const problems = crossCheck(result.data);
   return problems.length > 0 ? fail(problems) : result.data;
@@ -417,7 +419,11 @@ export function problemsOf(
       return { path: pathText(at), value: "", expected: unknownKey };
     });
   }
-  if (issue.code === "invalid_union") {
+  if (issue.code === "invalid_key") {
+    const [first] = issue.issues;
+    return [{ path: pathText(path), value: "", expected: first ? expectation(first) : "expected another name" }];
+  }
+  if (issue.code === "invalid_union" && !issue.message.startsWith("expected")) {
     // Of the alternatives the one that got furthest tells most.
     const [furthest] = issue.errors
       .map((issues) => issues.flatMap((each) => problemsOf(each, input, path)))
@@ -429,10 +435,23 @@ export function problemsOf(
 
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.message.startsWith("expected")) return issue.message;
-  if (issue.code === "invalid_type") return `expected ${issue.expected}`;
+  if (issue.code === "invalid_type") return `expected ${plainTypes[issue.expected] ?? issue.expected}`;
   if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
   return issue.message.replace(/^./, (letter) => letter.toLowerCase());
 }
+
+/** What people call the types of values. */
+const plainTypes: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a mapping",
+  record: "a mapping",
+};
+
+/** Members that hold keys, also those of other programs' files and of vendors' parameters. */
+const holdsSecret = /(^|[_-])(api)?(keys?|value|secret|token|password|authorization)$/i;
 
 function valueText(path: readonly PropertyKey[], input: unknown): string {
   let value = input;
@@ -440,20 +459,19 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
     if (typeof value !== "object" || value === null || !(step in value)) return "nothing";
     value = (value as Record<PropertyKey, unknown>)[step];
   }
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
-  const secret =
-    typeof value === "string" && path.some((step) => /key|value|secret|token|password/i.test(String(step)));
-  // A URL that is refused may be refused for the password in it, or be a key in the wrong place.
-  if (secret || (String(path.at(-1)) === "base_url" && /[@?#]|^"\w{1,6}-/.test(text))) return "[secret]";
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "a mapping";
+  if (typeof value !== "string" && typeof value !== "number") return String(value);
+  const secret = path.some((step) => holdsSecret.test(String(step)));
+  // A URL that is refused may be refused for the password in it.
+  if (secret || (/url$/.test(String(path.at(-1))) && /[@?#]/.test(String(value)))) return "[secret]";
+  return typeof value === "number" ? String(value) : shownText(value);
 }
 
 /** What no field can tell by itself: names that must be unique, names that must exist. */
 function crossCheck(config: Config): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const complain = (path: string, value: string, expected: string) =>
-    problems.push({ path, value: JSON.stringify(value), expected });
+    problems.push({ path, value: shownText(value), expected });
   const unique = (list: readonly { readonly name: string }[], path: string) => {
     for (const [index, entry] of list.entries()) {
       if (list.findIndex((other) => other.name === entry.name) < index)

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { ConfigProblem } from "./config.ts";
+import { type ConfigProblem, shownText } from "./config-problem.ts";
 
 /** Most keys of one file. */
 const maxKeys = 10_000;
@@ -10,7 +10,7 @@ const maxKeys = 10_000;
  * @param at where the configuration names the file, for what is wrong with it
  */
 export function readKeysFile(path: string, at: string): { keys: string[]; problems: ConfigProblem[] } {
-  const problem = (expected: string): ConfigProblem => ({ path: at, value: JSON.stringify(path), expected });
+  const problem = (expected: string): ConfigProblem => ({ path: at, value: shownText(path), expected });
   let text: string;
   try {
     text = readFileSync(path, "utf8");

@@ -1,44 +1,66 @@
-import { type SimulatedProvider, startSimulatedProvider } from "../../providers/simulated/simulated-provider.ts";
+import { startSimulatedProvider } from "../../providers/simulated/simulated-provider.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Rng } from "../../runtime/rng.ts";
 import { type Config, checkConfig } from "../config.ts";
+import { flakyTurns } from "./demo/flaky-turns.ts";
+import { startIntermittentProvider } from "./demo/intermittent-provider.ts";
+import { trafficCallers } from "./demo/traffic-callers.ts";
 
-/** Two providers on loopback, and the configuration that puts one model over them. */
+/** Three providers on loopback, and the configuration that puts one model over them. */
 export interface Demo {
   readonly config: Config;
   close(): Promise<void>;
 }
 
-/** Starts real HTTP servers: one that fails in turns, one that answers. */
+/** The second provider's minute. */
+const absence = { everyMs: 60_000, fromMs: 35_000, toMs: 50_000 };
+
+/** Starts real HTTP servers: one that fails in turns, one that is gone for a part of each minute, one that is slow and answers. */
 export async function startDemo(
   { clock, rng }: { clock: Clock; rng: Rng },
   server: { readonly host?: string; readonly port?: number },
 ): Promise<Demo> {
-  const providers: SimulatedProvider[] = [
-    await startSimulatedProvider({
-      name: "flaky",
-      clock,
-      rng,
-      schedule: [
-        // Retry-After 0: the demo is to show the next request failing, too, not being kept from it.
-        { kind: "status", status: 429, headers: { "retry-after": "0" } },
-        { kind: "html" },
-        { kind: "empty" },
-      ],
-    }),
-    await startSimulatedProvider({ name: "steady", clock, rng, latencyMs: 30, tokensPerSecond: 40, mostTokens: 120 }),
+  const machine = { clock, rng };
+  const keys = (name: string, count: number) =>
+    Array.from({ length: count }, (_, index) => `sk-test-canary-${name}-${index + 1}`);
+  // All say the same to the same question, so that each can go on with what another has begun.
+  const pace = { tokensPerSecond: 14, mostTokens: 120 };
+  const sleepy = await startIntermittentProvider(
+    { name: "sleepy", ...machine, keys: keys("sleepy", 2), latencyMs: 120, ...pace },
+    absence,
+  );
+  const flaky = await startSimulatedProvider({
+    ...{ name: "flaky", ...machine, keys: keys("flaky", 3), latencyMs: 80, ...pace },
+    schedule: flakyTurns(sleepy),
+  });
+  const steady = await startSimulatedProvider({
+    ...{ name: "steady", ...machine, keys: keys("steady", 2), latencyMs: 400, ...pace },
+    prefill: "goes_on",
+  });
+  const providers = [
+    { name: flaky.name, base_url: flaky.baseUrl, keys: keys("flaky", 3), models: ["small"] },
+    { name: sleepy.name, base_url: sleepy.baseUrl, keys: keys("sleepy", 2), models: ["small"] },
+    {
+      ...{ name: steady.name, base_url: steady.baseUrl, keys: keys("steady", 2) },
+      models: [{ id: "small", prefill: "assistant" }],
+      priority: 2,
+    },
   ];
   const config = checkConfig(
     {
       server,
-      providers: providers.map(({ name, baseUrl }, position) => ({
-        name,
-        base_url: baseUrl,
-        priority: position + 1,
-        models: ["small"],
-      })),
-      models: [{ name: "demo", targets: providers.map(({ name }) => ({ provider: name, model: "small" })) }],
+      auth: { open: true, callers: trafficCallers.map(({ name, key }) => ({ name, key })) },
+      providers,
+      models: [
+        {
+          name: "demo",
+          stream_recovery: "continue",
+          targets: providers.map(({ name }) => ({ provider: name, model: "small" })),
+        },
+      ],
       defaults: { model: "demo" },
+      // At two requests a second the defaults would want ten seconds to be sure: too long to watch.
+      routing: { breaker: { consecutive: 3, min_failures: 3, min_calls: 6, open: "4s" } },
       drain: { pre_stop: 0, grace: "5s" },
       log: { level: "debug" },
     },
@@ -47,28 +69,7 @@ export async function startDemo(
   return {
     config,
     async close() {
-      await Promise.all(providers.map((provider) => provider.close()));
+      await Promise.all([flaky, sleepy, steady].map((provider) => provider.close()));
     },
   };
-}
-
-/** What the demo says of itself, with three commands to paste. */
-export function demoBanner(address: string): string {
-  const chat = `${address}/v1/chat/completions -H 'content-type: application/json'`;
-  const prompt = `{"prompt":{"messages":[{"role":"ROLE_USER","parts":[{"text":"Hello, who answers?"}]}]}}`;
-  return `Nothing is configured, so this is the demo: model "demo" over two simulated providers on loopback.
-  1. flaky/small    fails every time: 429, a page of HTML, an empty answer
-  2. steady/small   answers
-
-Paste into another terminal, in this folder:
-
-  curl -s ${chat} -d '{"model":"demo","messages":[{"role":"user","content":"Hello, who answers?"}]}'
-
-  curl -sN ${chat} -d '{"model":"demo","stream":true,"messages":[{"role":"user","content":"Tell me it word by word"}]}'
-
-  npx buf curl --protocol grpc --http2-prior-knowledge -d '${prompt}' ${address}/everhop.v1.ChatService/CompleteChat
-
-Each request's hops appear below as they happen. Ctrl-C ends it.
-With an everhop.yaml, or OPENAI_API_KEY set, real providers are served.
-`;
 }

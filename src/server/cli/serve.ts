@@ -6,48 +6,97 @@ import { ownAdminKey } from "../admin-key.ts";
 import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
 import { listenerLimits } from "../listener/limits.ts";
-import { createListener, type Listener } from "../listener/listener.ts";
-import { loadConfig } from "../load-config.ts";
+import { createListener } from "../listener/listener.ts";
+import { type LoadedConfig, loadConfig } from "../load-config.ts";
 import { defaultConnections } from "../memory.ts";
+import { keepReloading } from "../reload.ts";
 import { createRedact, type Redact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
 import { readTlsFiles } from "../tls-files.ts";
 import { version } from "../version.ts";
-import { demoBanner, startDemo } from "./demo.ts";
+import { demoBanner, demoHint } from "./demo/banner.ts";
+import { startTraffic } from "./demo/traffic.ts";
+import { startDemo } from "./demo.ts";
 import { createHopLog } from "./hop-log.ts";
+import { createLiveView, suitsLive } from "./live-view.ts";
+import { createSwitch } from "./observer-switch.ts";
 
 /** Flags of `serve`. */
 export interface ServeFlags {
   readonly config?: string;
+  readonly groups?: string;
   readonly host?: string;
   readonly port?: number;
+  /** Calls a second in the demo; undefined: none. */
+  readonly traffic?: number | undefined;
+  /** A view of what happens in place of lines; undefined: as suits. */
+  readonly live?: boolean | undefined;
 }
 
 /**
  * Serves until a signal says otherwise: SIGTERM drains, SIGINT drains without waiting for balancers, a second one ends at once.
  * @throws ConfigError
  */
-export async function serve({ config: path, ...overrides }: ServeFlags): Promise<void> {
-  const { config, source, notices } = loadConfig({ path, env: process.env, overrides });
+export async function serve({ config: path, groups, traffic, live, ...overrides }: ServeFlags): Promise<void> {
+  const load = () => loadConfig({ path, groups, env: process.env, overrides });
+  const loaded = load();
+  const { config } = loaded;
   if (config) {
-    await serveConfig(config, source, notices);
+    if (traffic !== undefined) {
+      const expected = "expected no configuration: only the demo has callers of its own";
+      throw new ConfigError(loaded.source, [{ path: "--traffic", value: String(traffic), expected }]);
+    }
+    await serveConfig({ ...loaded, config }, { load, live });
     return;
   }
-  refuseOpenToTheWorld(overrides.host ?? "127.0.0.1", "the demo");
-  const demo = await startDemo({ clock: systemClock, rng: systemRng }, overrides);
+  await serveDemo({ traffic, live, ...overrides }, { isAsked: false, notices: loaded.notices });
+}
+
+/**
+ * Serves the demo, whatever is configured.
+ * @throws ConfigError
+ */
+export async function serveDemo(
+  { traffic, live, ...server }: Omit<ServeFlags, "config" | "groups">,
+  { isAsked, notices }: { readonly isAsked: boolean; readonly notices: readonly string[] } = {
+    isAsked: true,
+    notices: [],
+  },
+): Promise<void> {
+  refuseOpenToTheWorld(server.host ?? "127.0.0.1", "the demo");
+  const demo = await startDemo({ clock: systemClock, rng: systemRng }, server);
   try {
-    await serveConfig(demo.config, "the demo", [], demoBanner);
+    const started = { config: demo.config, source: "the demo", origins: new Map(), notices, files: [] };
+    await serveConfig(started, {
+      banner: (address) => demoBanner(address, { trafficPerSecond: traffic, isAsked }),
+      traffic,
+      live: live ?? suitsLive(process.stdout, process.env),
+    });
   } finally {
     await demo.close();
   }
 }
 
+type Started = LoadedConfig & { readonly config: Config };
+
 async function serveConfig(
-  config: Config,
-  source: string,
-  notices: readonly string[],
-  banner?: (address: string) => string,
+  started: Started,
+  {
+    banner,
+    load,
+    traffic: callsPerSecond,
+    live: wantsLive = false,
+  }: {
+    readonly banner?: (address: string) => string;
+    /** Calls a second by callers of our own; undefined: none. */
+    readonly traffic?: number | undefined;
+    /** A view of what happens in place of lines, where there is a terminal. */
+    readonly live?: boolean | undefined;
+    /** Reads the configuration again; undefined: it is for good. */
+    readonly load?: () => LoadedConfig;
+  },
 ): Promise<void> {
+  const { config, source, notices } = started;
   if (config.auth.callers.length === 0 && !config.auth.open) refuseOpenToTheWorld(config.server.host, source);
   // Whoever read our lines may stop reading; that must not end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
@@ -56,15 +105,13 @@ async function serveConfig(
   const tls = readTlsFiles(config, source);
   const ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
   const adminKeys = ownKey ? [ownKey.key] : [];
-  const { redact, learn } = createRedact(config, adminKeys);
+  const { redact, learn } = createRedact();
+  learn(config, adminKeys);
   const reportBug = (error: unknown, requestId = "") => console.error(redact(`bug ${requestId} ${inspect(error)}`));
-  const gateway = compose(config, {
-    clock,
-    rng: systemRng,
-    observer: createHopLog(say, config.log.level, () => clock.wallTime()),
-    adminKeys,
-    reportBug,
-  });
+  const live = wantsLive && process.stdout.isTTY ? createLiveView(clock) : undefined;
+  const hopLogOf = ({ log }: Config) => live?.observer ?? createHopLog(say, log.level, () => clock.wallTime());
+  const hops = createSwitch(hopLogOf(config));
+  const gateway = compose(config, { clock, rng: systemRng, observer: hops.observer, adminKeys, reportBug });
   const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;
   const listener = createListener(gateway.handle, {
     clock,
@@ -74,10 +121,26 @@ async function serveConfig(
     trustedProxies,
     reportBug,
   });
-  // Before the port is open: whoever sees it open may send a signal.
+  // Before the port is open: whoever sees it open may change a file, or send a signal.
+  const stopReloading = load
+    ? keepReloading({
+        ...{ clock, gateway, listener, started, load, say },
+        admit: (next, from) => {
+          const isOpen = next.auth.callers.length === 0 && !next.auth.open;
+          if (isOpen) for (const at of [host, next.server.host]) refuseOpenToTheWorld(at, from);
+          return next.auth.admin_keys.length > 0 ? [] : [(ownKey ?? ownAdminKey(systemRng)).key];
+        },
+        adopted(next, keys) {
+          learn(next, keys);
+          hops.turnTo(hopLogOf(next));
+        },
+        complain: (line) => console.error(redact(line)),
+      })
+    : () => {};
   const leaving = firstSignal(clock, (signal) => say(`${signal}: leaving; calls in flight may end.`));
   const broken = firstCrash(gateway, redact);
   const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
+    stopReloading();
     listener.destroy();
     await gateway.close();
     throw new ConfigError(source, [listenProblem(error, host, wanted)]);
@@ -89,13 +152,24 @@ async function serveConfig(
     say("No callers are configured: whoever reaches the port is served, with any key or none.");
   }
   const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
-  say(banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`);
+  const served = banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`;
+  say(served);
 
-  const stopReloading = reloadOnHangup({ gateway, listener, config, source, learn, say });
+  const traffic =
+    callsPerSecond === undefined
+      ? undefined
+      : startTraffic(address, callsPerSecond, (caller, why) => say(`${caller} was not served: ${why}`));
+  live?.show({ gateway, address, callers: traffic?.tally, banner: `${served}\n`, footer: banner && demoHint(address) });
   const reason = await Promise.race([leaving, broken]);
+  await traffic?.stop();
   const preStopMs = reason === "SIGINT" ? 0 : config.drain.pre_stop;
   await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
   stopReloading();
+  live?.stop();
+  if (traffic) {
+    const { served, resumed, failed } = traffic.tally;
+    say(`Callers: ${served} served (${resumed} of them gone on with after a break), ${failed} not served.`);
+  }
   say("Stopped.");
   if (reason === "crash") process.exitCode = 1;
 }
@@ -114,47 +188,6 @@ function firstCrash(gateway: Gateway, redact: Redact): Promise<"crash"> {
     process.on("uncaughtException", onCrash);
     process.on("unhandledRejection", onCrash);
   });
-}
-
-/**
- * SIGHUP reads the files of keys and of TLS again; one that cannot be read leaves everything as it is. Without such files it means
- * what it always does: the terminal is gone.
- * @returns how to stop listening
- */
-function reloadOnHangup({
-  gateway,
-  listener,
-  config,
-  source,
-  learn,
-  say,
-}: {
-  readonly gateway: Gateway;
-  readonly listener: Listener;
-  readonly config: Config;
-  readonly source: string;
-  /** Told that there may be other secrets now. */
-  readonly learn: () => void;
-  readonly say: (line: string) => void;
-}): () => void {
-  const { tls } = config.server;
-  const keyFiles = config.providers.flatMap(({ keys_file: path }) => path ?? []);
-  const files = [...keyFiles, ...(tls ? [tls.cert, tls.key] : [])];
-  if (files.length === 0) return () => {};
-  const onHangup = () => {
-    try {
-      const renewed = readTlsFiles(config, source);
-      gateway.reloadKeys();
-      learn();
-      if (renewed) listener.renewTls(renewed);
-      say(`SIGHUP: ${files.join(", ")} were read again.`);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      console.error(`SIGHUP: everything stays as it was. ${error.message}`);
-    }
-  };
-  process.on("SIGHUP", onHangup);
-  return () => void process.off("SIGHUP", onHangup);
 }
 
 /** A second SIGINT counts only after so long: Ctrl-C in `npm start` comes twice, from the terminal and from npm. */

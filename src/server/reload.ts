@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import type { Clock } from "../runtime/clock.ts";
 import type { Gateway } from "./compose.ts";
 import { type Config, ConfigError } from "./config.ts";
@@ -32,39 +33,69 @@ export interface Reloading {
 export function keepReloading({ clock, gateway, listener, started, ...on }: Reloading): () => void {
   let current = started;
   const reload = (why: string) => {
+    let wanted: Reloading["started"] | undefined;
     try {
-      const loaded = on.load();
-      const { config, source } = loaded;
-      if (!config) {
-        throw new ConfigError(current.source, [
-          { path: "(configuration)", value: "", expected: "nothing is configured any more" },
-        ]);
-      }
-      const adminKeys = on.admit(config, source);
+      const { config, ...loaded } = on.load();
+      if (!config) throw goneFrom(current, "nothing is configured any more");
+      wanted = { ...loaded, config };
+      refuseLesserSource(current, loaded);
+      const { source } = loaded;
       const tls = readTlsFiles(config, source);
+      const adminKeys = on.admit(config, source);
       const waits = waiting(started.config, config);
       gateway.adopt(config, adminKeys);
       on.adopted(config, adminKeys);
       if (tls && started.config.server.tls) listener.renewTls(tls);
       const what = differences(current.config, config);
-      current = { ...loaded, config };
+      const notices = loaded.notices.filter((notice) => !current.notices.includes(notice));
+      current = wanted;
       watching.watch(filesOf(current));
       on.say(
         `${why}: ${source} was read again; ${what.length > 0 ? `changed: ${what.join(", ")}` : "it says the same"}.`,
       );
+      for (const notice of notices) on.say(`Note: ${notice}.`);
       for (const path of waits) on.say(`Note: ${path} is used from the next start on.`);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       on.complain(`${why}: everything stays as it was. ${error.message}`);
+      // What is wrong may be mended in a file that is in use only now, or that is not there yet.
+      watching.watch([...filesOf(current), ...(wanted ? filesOf(wanted) : error.files)]);
     }
   };
   const watching = watchFiles(clock, filesOf(started), (paths) => reload(paths.join(", ")));
-  const onHangup = () => reload("SIGHUP");
+  const onHangup = () => (isTerminalGone() ? void process.kill(process.pid, "SIGTERM") : reload("SIGHUP"));
   process.on("SIGHUP", onHangup);
   return () => {
     watching.stop();
     process.off("SIGHUP", onHangup);
   };
+}
+
+/** Whether there was a terminal and it has been closed: then SIGHUP means what it always did, before it meant to read again. */
+function isTerminalGone(): boolean {
+  if (!process.stdout.isTTY) return false;
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+function goneFrom({ source }: LoadedConfig, expected: string): ConfigError {
+  return new ConfigError(source, [{ path: "(configuration)", value: "", expected }]);
+}
+
+/**
+ * What is found in place of a file that has gone was not meant by whoever took it away for a moment: its callers would be anybody, its
+ * traffic another account's. Only a file that names providers may take over from another program's set-up.
+ */
+function refuseLesserSource(before: LoadedConfig, after: Omit<LoadedConfig, "config">): void {
+  if (before.file !== undefined && after.file === undefined) throw goneFrom(before, `${before.file} has gone`);
+  if (after.providersFrom !== before.providersFrom && after.providersFrom !== after.file) {
+    const expected = `${before.providersFrom} names no providers any more; what ${after.providersFrom} says is used from the next start on`;
+    throw goneFrom(before, expected);
+  }
 }
 
 function filesOf({ files, config: { server } }: Reloading["started"]): readonly string[] {

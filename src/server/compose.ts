@@ -66,6 +66,8 @@ export interface Gateway {
 export interface MachineParts {
   readonly clock: Clock;
   readonly rng: Rng;
+  /** What routing leaves to chance; default: `rng`. */
+  readonly routingRng?: Rng | undefined;
   readonly observer: RouteObserver;
   /** Beside those of the configuration. */
   readonly adminKeys?: readonly string[];
@@ -90,7 +92,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
   );
   const router = createRouter({
     clock,
-    rng,
+    rng: machine.routingRng ?? rng,
     settings: engineSettings(first.routing),
     observer: both(machine.observer, keys),
   });
@@ -165,11 +167,12 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     const next: Snapshot = { config, ...buildCatalog(config, keyNames) };
     const nextEdge = edgeOf(config, adminKeys);
     const nextDoor = createFrontDoor(nextEdge);
-    const addresses = new Map(now.providers.map(({ name, origin, basePath }) => [name, origin + basePath]));
-    for (const { name, origin, basePath, keys: own } of next.providers) {
-      if (addresses.has(name) && addresses.get(name) !== origin + basePath) router.state.forgetProvider(name);
-      router.state.adoptKeys(name, own);
+    // Whoever has gone may come back as somebody else.
+    const [before, after] = [addressesOf(now), addressesOf(next)];
+    for (const name of new Set([...before.keys(), ...after.keys()])) {
+      if (before.get(name) !== after.get(name)) router.state.forgetProvider(name);
     }
+    for (const { name, keys: own } of next.providers) router.state.adoptKeys(name, own);
     router.adopt(engineSettings(config.routing));
     checks.stop();
     now = next;
@@ -203,6 +206,10 @@ export function compose(first: Config, machine: MachineParts): Gateway {
       await upstream.close();
     },
   };
+}
+
+function addressesOf({ providers }: Snapshot): Map<string, string> {
+  return new Map(providers.map(({ name, origin, basePath }) => [name, origin + basePath]));
 }
 
 /** The snapshot of a configuration. */

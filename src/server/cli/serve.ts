@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { inspect } from "node:util";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
-import { systemRng } from "../../runtime/rng.ts";
+import { type Rng, seededRng, systemRng } from "../../runtime/rng.ts";
 import { ownAdminKey } from "../admin-key.ts";
 import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
@@ -9,6 +9,7 @@ import { listenerLimits } from "../listener/limits.ts";
 import { createListener } from "../listener/listener.ts";
 import { type LoadedConfig, loadConfig } from "../load-config.ts";
 import { defaultConnections } from "../memory.ts";
+import { refuseOpenToTheWorld } from "../open-to-the-world.ts";
 import { keepReloading } from "../reload.ts";
 import { createRedact, type Redact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
@@ -63,7 +64,7 @@ export async function serveDemo(
     notices: [],
   },
 ): Promise<void> {
-  refuseOpenToTheWorld(server.host ?? "127.0.0.1", "the demo");
+  refuseOpenToTheWorld({ open: false, callers: [] }, server.host ?? "127.0.0.1", "the demo");
   const demo = await startDemo({ clock: systemClock, rng: systemRng }, server);
   try {
     const started = { config: demo.config, source: "the demo", origins: new Map(), notices, files: [] };
@@ -71,11 +72,15 @@ export async function serveDemo(
       banner: (address) => demoBanner(address, { trafficPerSecond: traffic, isAsked }),
       traffic,
       live: live ?? suitsLive(process.stdout, process.env),
+      // Chance that sends the first request to the provider that fails: whoever asks once has seen a hop.
+      routingRng: seededRng(demoSeed),
     });
   } finally {
     await demo.close();
   }
 }
+
+const demoSeed = 2;
 
 type Started = LoadedConfig & { readonly config: Config };
 
@@ -86,24 +91,27 @@ async function serveConfig(
     load,
     traffic: callsPerSecond,
     live: wantsLive = false,
+    routingRng,
   }: {
     readonly banner?: (address: string) => string;
     /** Calls a second by callers of our own; undefined: none. */
     readonly traffic?: number | undefined;
     /** A view of what happens in place of lines, where there is a terminal. */
     readonly live?: boolean | undefined;
+    /** What routing leaves to chance; undefined: the machine's own. */
+    readonly routingRng?: Rng;
     /** Reads the configuration again; undefined: it is for good. */
     readonly load?: () => LoadedConfig;
   },
 ): Promise<void> {
   const { config, source, notices } = started;
-  if (config.auth.callers.length === 0 && !config.auth.open) refuseOpenToTheWorld(config.server.host, source);
+  refuseOpenToTheWorld(config.auth, config.server.host, source);
   // Whoever read our lines may stop reading; that must not end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const say = (line: string) => console.log(line);
   const clock = systemClock;
   const tls = readTlsFiles(config, source);
-  const ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
+  let ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
   const adminKeys = ownKey ? [ownKey.key] : [];
   const { redact, learn } = createRedact();
   learn(config, adminKeys);
@@ -111,7 +119,11 @@ async function serveConfig(
   const live = wantsLive && process.stdout.isTTY ? createLiveView(clock) : undefined;
   const hopLogOf = ({ log }: Config) => live?.observer ?? createHopLog(say, log.level, () => clock.wallTime());
   const hops = createSwitch(hopLogOf(config));
-  const gateway = compose(config, { clock, rng: systemRng, observer: hops.observer, adminKeys, reportBug });
+  const gateway = compose(config, {
+    ...{ clock, rng: systemRng, routingRng, adminKeys, reportBug },
+    observer: hops.observer,
+  });
+  let current = config;
   const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;
   const listener = createListener(gateway.handle, {
     clock,
@@ -126,11 +138,16 @@ async function serveConfig(
     ? keepReloading({
         ...{ clock, gateway, listener, started, load, say },
         admit: (next, from) => {
-          const isOpen = next.auth.callers.length === 0 && !next.auth.open;
-          if (isOpen) for (const at of [host, next.server.host]) refuseOpenToTheWorld(at, from);
-          return next.auth.admin_keys.length > 0 ? [] : [(ownKey ?? ownAdminKey(systemRng)).key];
+          for (const at of [host, next.server.host]) refuseOpenToTheWorld(next.auth, at, from);
+          if (next.auth.admin_keys.length > 0) return [];
+          if (!ownKey) {
+            ownKey = ownAdminKey(systemRng);
+            say(`Note: ${ownKey.notice}.`);
+          }
+          return [ownKey.key];
         },
         adopted(next, keys) {
+          current = next;
           learn(next, keys);
           hops.turnTo(hopLogOf(next));
         },
@@ -162,8 +179,8 @@ async function serveConfig(
   live?.show({ gateway, address, callers: traffic?.tally, banner: `${served}\n`, footer: banner && demoHint(address) });
   const reason = await Promise.race([leaving, broken]);
   await traffic?.stop();
-  const preStopMs = reason === "SIGINT" ? 0 : config.drain.pre_stop;
-  await drain({ gateway, listener, clock }, { preStopMs, graceMs: config.drain.grace });
+  const preStopMs = reason === "SIGINT" ? 0 : current.drain.pre_stop;
+  await drain({ gateway, listener, clock }, { preStopMs, graceMs: current.drain.grace });
   stopReloading();
   live?.stop();
   if (traffic) {
@@ -209,13 +226,6 @@ function firstSignal(clock: Clock, heard: (signal: NodeJS.Signals) => void): Pro
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
   });
-}
-
-/** Without callers whoever reaches the port spends the keys behind it: on loopback fine, elsewhere only when it is meant. */
-function refuseOpenToTheWorld(host: string, source: string): void {
-  if (/^(localhost|127(\.\d+){3}|::1)$/.test(host)) return;
-  const expected = `server.host ${host} is not loopback: expected auth.callers, or auth.open: true to serve everybody`;
-  throw new ConfigError(source, [{ path: "auth", value: "", expected }]);
 }
 
 function listenProblem({ code }: NodeJS.ErrnoException, host: string, port: number): ConfigProblem {

@@ -31,8 +31,8 @@ const concurrencyRetryMs = 1000;
 /** A caller's use of the gateway. */
 interface Use {
   inFlight: number;
-  readonly rpm: number | undefined;
-  readonly bucket: TokenBucket | undefined;
+  rpm: number | undefined;
+  bucket: TokenBucket | undefined;
 }
 
 /** Makes an admission; callers are known by their names, of which the configuration has a bounded number. */
@@ -40,12 +40,12 @@ export function createAdmission(clock: Clock): Admission {
   const uses = new Map<string, Use>();
 
   function useOf({ name, rpm }: Caller): Use {
-    const known = uses.get(name);
-    if (known && known.rpm === rpm) return known;
-    // A minute's requests may come at once: the limit is for a minute.
-    const bucket = rpm === undefined ? undefined : new TokenBucket(rpm / 60, rpm);
-    const use = { inFlight: known?.inFlight ?? 0, rpm, bucket };
+    const use = uses.get(name) ?? { inFlight: 0, rpm: undefined, bucket: undefined };
     uses.set(name, use);
+    if (use.rpm === rpm) return use;
+    use.rpm = rpm;
+    // A minute's requests may come at once: the limit is for a minute.
+    use.bucket = rpm === undefined ? undefined : new TokenBucket(rpm / 60, rpm);
     return use;
   }
 
@@ -66,12 +66,13 @@ export function createAdmission(clock: Clock): Admission {
       return () => {
         if (over) return;
         over = true;
-        // Whatever it is counted in now: its limits may have changed meanwhile.
-        useOf(caller).inFlight -= 1;
+        // Its limits may have changed meanwhile; a call of the old ones must not bring them back.
+        use.inFlight -= 1;
       };
     },
     allowance(caller) {
-      const { bucket, rpm } = useOf(caller);
+      const known = uses.get(caller.name);
+      const { bucket, rpm } = known?.bucket ? known : useOf(caller);
       if (!bucket || rpm === undefined) return undefined;
       const remaining = bucket.remaining(clock.now());
       return { limit: rpm, remaining, resetMs: ((rpm - remaining) * 60_000) / rpm };

@@ -2,7 +2,7 @@ import { type Fault, FaultError, type UpstreamWords } from "../chat/fault.ts";
 import type { SkipReason } from "../routing/endpoint.ts";
 import { AttemptTimeout } from "../routing/lease.ts";
 import type { RouteError } from "../routing/router.ts";
-import type { AttemptRecord, Trail } from "../routing/trail.ts";
+import type { AttemptRecord, SkipRecord, Trail } from "../routing/trail.ts";
 import type { FaultClass, Verdict } from "../routing/verdict.ts";
 import { CallerGone, DeadlineExceeded, ShuttingDown } from "../runtime/cancellation.ts";
 
@@ -350,9 +350,10 @@ const longestUnavailableMs = 60_000;
 /** What a request that was routed in vain is told: the refusal that stopped it, or what its attempts amount to. */
 export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: RouteError): Fault {
   const fault = faultFrom(cause);
-  const refused =
-    verdict?.class === "request_refused" && (verdict.blame === "caller" || fault.kind === "refused_request");
-  if (verdict?.next === "stop" || refused) return fault;
+  const mayBeOurs = fault.kind === "refused_request" && verdict?.blame !== "caller";
+  // Whoever could not be asked just now might not have refused it.
+  const isRefused = mayBeOurs ? !trail.skips.some(isPassing) : verdict?.blame === "caller";
+  if (verdict?.next === "stop" || (verdict?.class === "request_refused" && isRefused)) return fault;
   const summary = summaryOf(trail);
   const wait = retryAfterMs !== undefined && { retryAfterMs };
   const { attempts, skips } = trail;
@@ -379,6 +380,11 @@ export function requestFault({ cause, verdict, trail, retryAfterMs, capped }: Ro
 /** Whether a skip is as somebody has configured it, so that waiting does not help. */
 function isLasting(reason: SkipReason): boolean {
   return reason === "disabled" || reason === "model_not_served";
+}
+
+/** Whether an endpoint was left out that may well serve such a request at another time. */
+function isPassing({ reason }: SkipRecord): boolean {
+  return !isLasting(reason) && reason !== "context_window";
 }
 
 /** Whether an attempt or a skip was a matter of rates, quotas or limits: then coming back later helps. */

@@ -123,7 +123,7 @@ async function firstContent<Item>(
   for (let heldBytes = 0; ; ) {
     // A whole answer is read as the stream that it might have been, in one piece with its end.
     const next = () => (finished ? late.read() : body.read());
-    const bytes = whole ? blaming(() => understood(lease, () => lane.streamed(whole))) : await next();
+    const bytes = whole ? blaming(() => understood(lease, () => lane.streamed(target, whole))) : await next();
     const ended = typeof bytes === "string";
     const read = blaming(() => understood(lease, () => (ended ? reader.end() : reader.push(bytes))));
     items.push(...read.items);

@@ -112,7 +112,7 @@ export interface Lane<Answer, Item> {
    * For a target that answers whole what the caller wants as a stream: the stream that it might have sent, for a reader.
    * @throws FaultError when it is not the answer that was asked for
    */
-  streamed(answer: HttpAnswer): Buffer;
+  streamed(target: Target, answer: HttpAnswer): Buffer;
   /** @param recovery what is to become of the stream if it breaks; default: it fails */
   reader(target: Target, recovery?: StreamRecovery): StreamReader<Item>;
   /** What an answer that is no success means. */

@@ -1,17 +1,18 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import net, { type AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { poolConfig, startGateway, startProviders } from "../support/gateway.ts";
 import { postChat, readAll } from "../support/rest.ts";
-import { failureOf, openWire, rpcNames, wireNames } from "../support/wires.ts";
+import { failureOf, modes, openWire, rpcNames, send, wireNames } from "../support/wires.ts";
 
 /** An upstream that says exactly what it is told, byte by byte. */
-async function startRaw(
-  answer: (response: ServerResponse, request: IncomingMessage) => void,
-): Promise<{ baseUrl: string }> {
+async function startRaw(answer: (response: ServerResponse, body: string) => void): Promise<{ baseUrl: string }> {
   const server = createServer((request, response) => {
-    request.resume();
-    request.on("end", () => answer(response, request));
+    let body = "";
+    request.setEncoding("utf8").on("data", (piece) => {
+      body += piece;
+    });
+    request.on("end", () => answer(response, body));
     response.on("error", () => {});
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
@@ -75,6 +76,24 @@ describe.each(wireNames)("over %s", (name) => {
     const plain = await startPair(events(content("", "stop"), "data: [DONE]\n\n"));
     expect(await openWire(name, plain.address).stream({ text: "x" })).toMatchObject({ provider: "first", text: "" });
   });
+
+  test.each([undefined, true, false])(
+    "an answer that says nothing is one where a target's own stop sequence may have come first: stream is %s",
+    async (stream) => {
+      const targets = ["first", "second"].map((provider) => ({
+        ...{ provider, model: `${provider}-model` },
+        params: { stop: ["\n"], ...(stream !== undefined && { stream }) },
+      }));
+      const { address } = await startPair(
+        (response, body) =>
+          (body.includes('"stream":true') ? emptyStream(0, "data: [DONE]\n\n") : emptyWhole(0))(response),
+        { models: [{ name: "think", targets }] },
+      );
+      for (const mode of modes) {
+        expect(await send(openWire(name, address), mode, { text: "x" })).toMatchObject({ provider: "first", text: "" });
+      }
+    },
+  );
 
   test.each([
     ["half a character", '{"error":{"message":"bad \\ud800 end"}}'],
@@ -155,6 +174,24 @@ describe.each(rpcNames)("over %s", (name) => {
     const failure = await failureOf(openWire(name, address).complete({ text: "x", model: "😀".repeat(40_000) }));
     expect(failure).toMatchObject({ status: "InvalidArgument", fields: ["prompt.model"] });
   });
+});
+
+test.each(modes)("pictures are an answer, though they are no token long, %s", async (mode) => {
+  const images = [{ type: "image_url", image_url: { url: "data:image/png;base64,AA==" } }];
+  const usage = { prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 };
+  const said = { role: "assistant", content: "", images };
+  const choice = (name: string) => ({ index: 0, [name]: said, finish_reason: "stop" });
+  const whole = JSON.stringify({ choices: [choice("message")], usage });
+  const event = `data: ${JSON.stringify({ choices: [choice("delta")], usage })}\n\n`;
+  const { address } = await startPair(
+    mode === "unary"
+      ? json(200, whole)
+      : (response) => {
+          events(event, "data: [DONE]\n\n")(response);
+          response.end();
+        },
+  );
+  expect((await send(openWire("REST", address), mode, { text: "x" })).provider).toBe("first");
 });
 
 test("a provider's bad key is another provider's chance, though it says so with 400 and in a list", async () => {

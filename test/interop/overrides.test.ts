@@ -498,6 +498,23 @@ describe("a refusal", () => {
   });
 });
 
+test("a refusal that parameters may have caused is not the caller's while another endpoint cannot be asked", async () => {
+  const down: Fault = { kind: "status", status: 429, headers: { "retry-after": "60" } };
+  const { address, trails } = await start({ first: {}, second: { schedule: [down] } }, { first: refused });
+  await failureOf(openWire("REST", address).complete({ text, provider: "second" }));
+  const failure = await failureOf(openWire("REST", address).complete({ text }));
+  expect(failure).toMatchObject({ status: 502, reason: "all_providers_failed" });
+  expect(trails.at(-1)?.skips).toMatchObject([{ endpoint: "second/second-model", reason: "rate_limited" }]);
+  // An endpoint that is off for good would not have served it either.
+  const providers = await startProviders({ first: {}, second: {} });
+  const targets = ["first", "second"].map((name) => ({ provider: name, model: "m", params: refused }));
+  const alone = await startGateway(
+    { ...poolConfig(providers, { second: { enabled: false } }), models: [{ name: "think", targets }] },
+    providers,
+  );
+  expect(await failureOf(openWire("REST", alone.address).complete({ text }))).toMatchObject({ status: 400 });
+});
+
 describe("parameters of the configuration reach the provider", () => {
   const targetParams = { temperature: 0.1, top_k: 5, vendor: { deep: [1, null] } };
   const changes = { defaults: { model: "think", params: { temperature: 0.7, max_tokens: 4 } } };

@@ -158,7 +158,7 @@ describe("a whole answer and the stream that its server might have sent", () => 
         const target = testTarget();
         const http = { status: 200, headers: {}, body: Buffer.from(JSON.stringify(json)) };
         const { value } = lane.answer(target, http);
-        const events = lane.reader(target).push(lane.streamed(http));
+        const events = lane.reader(target).push(lane.streamed(target, http));
         const fold = createFold();
         for (const event of events.items) fold.push(event);
         expect(fold.completion).toEqual(value);
@@ -254,6 +254,23 @@ describe("folding chunks", () => {
     });
   });
 
+  test("tells calls apart that have neither indices nor ids, and takes a name that is said again once", () => {
+    const call = (name: string, written: string) => ({ function: { name, arguments: written } });
+    const pieces = [call("f", '{"a"'), call("f", ":1}"), call("f", ""), call("g", '{"b":2}'), call("g", '{"b":3}')];
+    const chunks = pieces.map((piece) => chunk({ tool_calls: [piece] }));
+    const expected = [call("f", '{"a":1}'), call("g", '{"b":2}'), call("g", '{"b":3}')];
+    expect(messageOf(...chunks)).toMatchObject({ tool_calls: expected });
+    const reader = typedLane(create(PromptSchema)).reader(testTarget());
+    const fold = createFold();
+    const events = [...chunks.map((each) => JSON.stringify(each)), "[DONE]"].map((data) => `data: ${data}\n\n`);
+    for (const event of reader.push(Buffer.from(events.join(""))).items) fold.push(event);
+    expect(fold.completion.candidates[0]?.message?.parts).toMatchObject(
+      expected.map(({ function: { name, arguments: argumentsJson } }) => ({
+        kind: { value: { name, argumentsJson } },
+      })),
+    );
+  });
+
   test("gives of the answer as a whole the first id and the last word, and of lists beside a candidate all", () => {
     expect(
       folded([
@@ -280,12 +297,41 @@ describe("folding chunks", () => {
     });
   });
 
+  test("takes time as the answer grows, not as its square", () => {
+    const fold = new ChunkFold();
+    const count = 50_000;
+    for (let at = 0; at < count; at++) fold.take(chunk({ content: "w", own: { [`name${at}`]: at } }));
+    const { choices } = fold.answer() as { choices: { message: { own: Json } }[] };
+    expect(Object.keys(choices[0]?.message.own ?? {}).length).toBe(count);
+  });
+
+  test("gives up on an answer of more calls than anybody makes", () => {
+    const calls = Array.from({ length: 10_001 }, (_, index) => ({
+      index,
+      id: `call${index}`,
+      function: { name: "f" },
+    }));
+    expect(() => messageOf(...calls.map((call) => chunk({ tool_calls: [call] })))).toThrow("tool calls");
+    expect(messageOf(chunk({ tool_calls: calls.slice(1) }))).toMatchObject({ tool_calls: { length: 10_000 } });
+  });
+
+  test("joins in the contract's words, too, what only the provider knows", () => {
+    const target = testTarget();
+    const fold = typedLane(create(PromptSchema)).fold(target);
+    const chunks = [chunk({ content: "a", notes: "one " }), chunk({ notes: "two" }, { finish_reason: "stop" })];
+    const events = [...chunks.map((each) => JSON.stringify(each)), "[DONE]"].map((data) => `data: ${data}\n\n`);
+    expect(fold.push(Buffer.from(events.join("")))).toMatchObject({ content: true, done: true });
+    expect(fold.value().candidates[0]?.extensionJson).toEqual({ notes: '"one two"' });
+  });
+
   test("of names that mean something to a machine makes members like any other", () => {
     const text =
       '{"choices":[{"index":0,"delta":{"__proto__":{"polluted":"a"},"x":{"__proto__":{"polluted":"b"}}}}],"__proto__":{}}';
     const fold = new ChunkFold();
     for (const _ of [1, 2]) fold.take(JSON.parse(text) as Json);
-    expect(JSON.parse(JSON.stringify(fold.answer()))).toMatchObject({ object: "chat.completion" });
+    expect(JSON.stringify(fold.answer())).toContain(
+      '"__proto__":{"polluted":"aa"},"x":{"__proto__":{"polluted":"bb"}}',
+    );
     expect(({} as Json)["polluted"]).toBeUndefined();
   });
 });

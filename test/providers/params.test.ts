@@ -83,6 +83,7 @@ describe("a target's parameters", () => {
       configured: true,
     });
     expect(native({ top_p: 1 }, { logit_bias: null })).toMatchObject({ sent: { top_p: 1 }, configured: false });
+    expect(native({ logit_bias: null, top_p: 1 }, { logit_bias: null }).sent).toEqual({ top_p: 1 });
   });
 
   test.each([
@@ -97,6 +98,17 @@ describe("a target's parameters", () => {
       configured: false,
     });
     expect(native({}, { [other]: 7 }, { defaults: { [name]: 5 } }).sent).toEqual({ [other]: 7 });
+    // Not even a null goes out under the other name.
+    expect(native({ [other]: null }, { [name]: 5 }).sent).toEqual({ [name]: 5 });
+    expect(native({ [other]: null }, {}, { defaults: { [name]: 5 } }).sent).toEqual({ [name]: 5 });
+    expect(native({ [name]: null, [other]: null }, { [name]: null }).sent).toEqual({});
+  });
+
+  test("leave one limit where the contract's messages have one and a provider's own members another", () => {
+    const prompt = { maxOutputTokens: 5, extensionJson: { max_completion_tokens: "9", max_tokens: "8" } };
+    expect(typed(prompt, {}).sent).toEqual({ max_tokens: 5 });
+    expect(typed(prompt, { max_completion_tokens: 3 }).sent).toEqual({ max_completion_tokens: 3 });
+    expect(typed({ extensionJson: { max_completion_tokens: "9" } }, {}).sent).toEqual({ max_completion_tokens: 9 });
   });
 
   test("are set in what is made of the contract's messages, too", () => {
@@ -114,7 +126,7 @@ describe("default parameters", () => {
 
   test("are set where the caller sends nothing or null, and nowhere else", () => {
     expect(native({}, {}, { defaults })).toMatchObject({ sent: defaults, configured: true });
-    expect(native({ temperature: null, max_completion_tokens: null }, {}, { defaults }).sent).toMatchObject(defaults);
+    expect(native({ temperature: null, max_completion_tokens: null }, {}, { defaults }).sent).toEqual(defaults);
     expect(native({ temperature: 0, max_tokens: 1 }, {}, { defaults })).toMatchObject({
       sent: { temperature: 0, max_tokens: 1 },
       configured: false,

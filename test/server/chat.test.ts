@@ -88,6 +88,13 @@ describe("everhop chat", () => {
     await program.exited;
   });
 
+  test("gives the answer to whoever does not want to hear of the hops", async () => {
+    const { address } = await startPair();
+    const program = talk(["--url", address, question]);
+    program.child.stderr?.destroy();
+    expect(await program.end()).toMatchObject({ code: 0, out: `${answer}\n` });
+  });
+
   test("tells which endpoints were passed over, why, and until when", async () => {
     const { address, first } = await startPair();
     first.behave({ schedule: [{ kind: "status", status: 429, headers: { "retry-after": "60" } }] });
@@ -275,6 +282,18 @@ describe("everhop chat", () => {
 });
 
 describe("everhop chat --json", () => {
+  test("writes out what would drive a terminal", async () => {
+    const { address, first } = await startPair();
+    const words = "red \u009b31m and \u007f and \u001b]0;title\u0007 end";
+    first.behave({ text: words });
+    const { code, out } = await chat(["--url", address, "--json", "Hello"]);
+    expect(code).toBe(0);
+    expect(out).not.toMatch(/[^\P{Cc}\n]/u);
+    expect(JSON.parse(out)).toMatchObject({
+      completion: { candidates: [{ message: { parts: [{ text: words }] } }] },
+    });
+  });
+
   test("prints the whole answer with its trail, in the words of the contract", async () => {
     const { address, first } = await startPair();
     first.behave({ schedule: [{ kind: "status", status: 429 }] });

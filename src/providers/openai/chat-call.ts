@@ -6,7 +6,7 @@ import { holdsAnswer, holdsContent, tokenCountsOf } from "./completion.ts";
 import { isError } from "./error-body.ts";
 import { answerCharacters, estimatedCounts } from "./estimate.ts";
 import { faultOfError } from "./faults.ts";
-import { arrayOf, type JsonObject, objectOf, parseJson } from "./json.ts";
+import { arrayOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
 /** A chat request in the dialect, whichever lane wrote its body. */
 export function chatRequest(
@@ -28,6 +28,11 @@ export function chatAnswer(text: string, { status }: HttpAnswer, { mayBeEmpty }:
   if (!holdsAnswer(json) || (!mayBeEmpty && isHollow(json)))
     throw new FaultError({ kind: "malformed", status, message: hollowAnswer });
   return json;
+}
+
+/** Whether an answer may be cut off before its first word: a request's stop sequences tell. */
+export function hasStops(stop: unknown): boolean {
+  return arrayOf(stop).length > 0 || Boolean(textOf(stop));
 }
 
 /** Whether an answer has come to a natural end after no token at all: some providers answer so when they have failed. */

@@ -87,15 +87,16 @@ export class ChunkFold {
 
 function takeCall({ index: at, ...piece }: JsonObject, calls: FoldedCall[]): void {
   const index = typeof at === "number" ? at : undefined;
-  const { name, arguments: written } = objectOf(piece["function"]) ?? {};
+  const { name, arguments: said } = objectOf(piece["function"]) ?? {};
   const id = textOf(piece["id"]) ?? "";
-  let call = callOfPiece(calls, { index, id, name: textOf(name) ?? "" });
+  const written = argumentsText(said);
+  let call = callOfPiece(calls, { index, id, name: textOf(name) ?? "", written });
   if (!call) {
     call = { index, id: "", written: "", members: new Map() };
     calls.push(call);
   }
   call.id ||= id;
-  call.written += argumentsText(written);
+  call.written += written;
   for (const [member, value] of Object.entries(piece)) join(call.members, member, value);
 }
 
@@ -138,9 +139,13 @@ function joined(name: string, known: unknown, piece: unknown): unknown {
   }
   const [whole, more] = [objectOf(known), objectOf(piece)];
   if (!whole || !more) return piece;
-  const members: Members = new Map(Object.entries(whole));
-  for (const [member, value] of Object.entries(more)) join(members, member, value);
-  return Object.fromEntries(members);
+  for (const [member, value] of Object.entries(more)) {
+    const begun = Object.hasOwn(whole, member) ? whole[member] : undefined;
+    // Defined rather than set: a name may be `__proto__`.
+    const grown = { value: joined(member, begun, value), writable: true, enumerable: true, configurable: true };
+    Object.defineProperty(whole, member, grown);
+  }
+  return whole;
 }
 
 /** Some servers send lists of parts, and texts between them. */

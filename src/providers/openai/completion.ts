@@ -46,7 +46,7 @@ export function holdsAnswer(json: JsonObject): boolean {
   });
 }
 
-/** Whether a message or delta has content: text, thinking, a refusal, a tool call or sound. A role alone is none. */
+/** Whether a message or delta has content: text, thinking, a refusal, a tool call, sound or pictures. A role alone is none. */
 export function holdsContent(message: JsonObject): boolean {
   return Boolean(
     contentText(message["content"]) ||
@@ -54,6 +54,7 @@ export function holdsContent(message: JsonObject): boolean {
       message["refusal"] ||
       arrayOf(message["tool_calls"]).length > 0 ||
       message["audio"] ||
+      arrayOf(message["images"]).length > 0 ||
       message["function_call"],
   );
 }

@@ -187,7 +187,7 @@ export function createEventReader(
     const { calls } = candidate;
     const part = toolCallPart(delta).kind.value as ToolCall; // toolCallPart makes nothing else
     const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
-    let call = callOfPiece(calls, { index, id: part.id, name: part.name });
+    let call = callOfPiece(calls, { index, id: part.id, name: part.name, written: part.argumentsJson });
     if (!call) {
       call = { index, id: "", name: "", written: "", held: "", partIndex: undefined };
       calls.push(call);

@@ -1,7 +1,7 @@
-import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, StreamRead } from "../lane.ts";
+import type { Additions, AnswerMode, Lane, LaneRequest, Recovery, StreamRead } from "../lane.ts";
 import type { Target } from "../target.ts";
-import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
-import { ChunkFold } from "./chunk-fold.ts";
+import { answerFold } from "./answer-fold.ts";
+import { chatAnswer, chatRequest, chatUsage, hasStops } from "./chat-call.ts";
 import { ChunkScanner, type Expected, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
 import { streamOf } from "./chunk-unfold.ts";
 import { DeliveredText, obstacleIn } from "./delivered-text.ts";
@@ -45,10 +45,14 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
   const count = json["n"];
   const expected: Expected = {
     candidateCount: typeof count === "number" ? count : 1,
-    mayBeEmpty: (json["stop"] ?? undefined) !== undefined,
+    mayBeEmpty: hasStops(json["stop"]),
     promptCharacters: () => bodyCharacters(json),
   };
   const callerAsks = asksForUsage(json["stream_options"]);
+
+  function expectedOf(target: Target): Expected {
+    return target.params ? { ...expected, mayBeEmpty: hasStops(bodyAt(target, json)["stop"]) } : expected;
+  }
 
   function addition(asked: AnswerMode, { usage }: Additions): Record<string, string> | undefined {
     if (!usage || callerAsks || asked === "unary") return undefined;
@@ -115,30 +119,15 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
 
   return {
     request,
-    answer(_target, answer) {
+    answer(target, answer) {
       const answerText = answer.body.toString("utf8");
-      const answerJson = chatAnswer(answerText, answer, expected);
+      const answerJson = chatAnswer(answerText, answer, expectedOf(target));
       return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, expected) };
     },
-    fold() {
-      const scanner = new ChunkScanner(expected);
-      const fold = new ChunkFold();
-      const take = ({ bytes: _, events, ...meaning }: Scan): ReadMeaning => {
-        for (const { chunk } of events) if (chunk) fold.take(chunk);
-        return meaning;
-      };
-      return {
-        push: (bytes) => take(scanner.push(bytes)),
-        end: () => take(scanner.end()),
-        value() {
-          const folded = fold.answer();
-          return { text: JSON.stringify(folded), json: folded };
-        },
-      };
-    },
-    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expected)),
+    fold: (target) => answerFold(expectedOf(target), (json) => ({ text: JSON.stringify(json), json })),
+    streamed: (target, answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target))),
     reader(target, recovery) {
-      const scanner = new ChunkScanner(expected);
+      const scanner = new ChunkScanner(expectedOf(target));
       const isShown = callerAsks ? () => true : isMoreThanUsage;
       const delivered = recovery === "continue" ? new DeliveredText() : undefined;
       const seen = (scan: Scan): Scan => {

@@ -50,21 +50,24 @@ export interface BodyChanges {
   readonly remove: readonly string[];
 }
 
-/** What a target's parameters change in a body; only what is really different then is among it. A null in it is nothing. */
+/** What a target's parameters change in a body; only what is really different then is among it. A null in it says nothing. */
 export function changesTo(body: JsonObject, params: TargetParams): BodyChanges {
   const set: (Parameter & { readonly text: string })[] = [];
   const remove: string[] = [];
   for (const { name, value, text } of params.overrides) {
     const other = otherTokenLimit[name];
-    if (other !== undefined && isSaid(body, other)) remove.push(other);
-    if (text === undefined && isSaid(body, name)) remove.push(name);
+    if (other !== undefined && Object.hasOwn(body, other)) remove.push(other);
+    if (text === undefined && Object.hasOwn(body, name)) remove.push(name);
     const isSame = isSaid(body, name) && JSON.stringify(body[name]) === text;
     if (text !== undefined && !isSame) set.push({ name, value, text });
   }
   for (const { name, value, text } of params.defaults) {
     const other = otherTokenLimit[name];
     const isOwn = isSaid(body, name) || (other !== undefined && isSaid(body, other));
-    if (text !== undefined && !isOwn) set.push({ name, value, text });
+    if (text === undefined || isOwn) continue;
+    set.push({ name, value, text });
+    // A null under the other name of the limit is a word too many for some.
+    if (other !== undefined && Object.hasOwn(body, other)) remove.push(other);
   }
   return { set, remove };
 }

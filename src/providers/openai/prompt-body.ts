@@ -37,6 +37,8 @@ export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stre
     // Raw, because a seed may have more digits than a number holds.
     seed: sampling?.seed === undefined ? undefined : JSON.rawJSON(String(sampling.seed)),
     logit_bias: sampling && Object.keys(sampling.logitBias).length > 0 ? sampling.logitBias : undefined,
+    // Two names of one limit: of which only one may go out.
+    ...(prompt.maxOutputTokens > 0 && { max_tokens: undefined, max_completion_tokens: undefined }),
     [maxTokensName(target)]: prompt.maxOutputTokens || undefined,
     stop: nonEmpty(prompt.stopSequences),
     response_format: responseFormatBody(prompt),

@@ -1,4 +1,3 @@
-import { createFold } from "../../chat/fold.ts";
 import {
   type Completion,
   type CompletionEvent,
@@ -9,9 +8,10 @@ import {
   type Prompt,
 } from "../../chat/messages.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
-import type { Additions, AnswerMode, Lane, LaneRequest, ReadMeaning, Recovery, StreamRead } from "../lane.ts";
+import type { Additions, AnswerMode, Lane, LaneRequest, Recovery } from "../lane.ts";
 import type { Target } from "../target.ts";
-import { chatAnswer, chatRequest, chatUsage } from "./chat-call.ts";
+import { answerFold } from "./answer-fold.ts";
+import { chatAnswer, chatRequest, chatUsage, hasStops } from "./chat-call.ts";
 import type { Expected } from "./chunk-scanner.ts";
 import { streamOf } from "./chunk-unfold.ts";
 import { completionOf } from "./completion.ts";
@@ -22,7 +22,7 @@ import { promptCharacters } from "./estimate.ts";
 import { createEventReader } from "./event-reader.ts";
 import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject } from "./json.ts";
-import { askedMode, changedBody, changesTo, isChanged } from "./params.ts";
+import { askedMode, bodyAt, changedBody, changesTo, isChanged } from "./params.ts";
 import { prefillFor } from "./prefill.ts";
 import { ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
@@ -34,6 +34,11 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     mayBeEmpty: prompt.stopSequences.length > 0,
     promptCharacters: () => promptCharacters(prompt),
   };
+
+  function expectedOf(target: Target): Expected {
+    const { stop } = bodyAt(target, { stop: prompt.stopSequences.length > 0 ? prompt.stopSequences : null });
+    return target.params ? { ...expected, mayBeEmpty: hasStops(stop) } : expected;
+  }
 
   /** What a target is asked. */
   function bodyFor(target: Target, mode: AnswerMode, { usage }: Pick<Additions, "usage">) {
@@ -72,7 +77,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
       reader(target, _request, attemptIndex = 0) {
         const value = create(CompletionRestartedSchema, { provider: target.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "restarted", value } });
-        return createEventReader(target, expected, { beginning: { hop, spent } });
+        return createEventReader(target, expectedOf(target), { beginning: { hop, spent } });
       },
     };
   }
@@ -95,7 +100,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
         const value = create(CompletionResumedSchema, { provider: next.provider, attemptIndex });
         const hop = create(CompletionEventSchema, { kind: { case: "resumed", value } });
         const continued = new ContinuedChunks(new Continuation(text, prefilled));
-        return createEventReader(next, expected, { beginning: { hop, spent, continued } });
+        return createEventReader(next, expectedOf(next), { beginning: { hop, spent, continued } });
       },
     };
   }
@@ -103,28 +108,16 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   return {
     request,
     answer(target, answer) {
-      const json = chatAnswer(answer.body.toString("utf8"), answer, expected);
+      const json = chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target));
       return { value: completionOf(json, target), usage: chatUsage(json, expected) };
     },
-    fold(target) {
-      const reader = createEventReader(target, expected);
-      const fold = createFold();
-      const take = ({ items, ...meaning }: StreamRead<CompletionEvent>): ReadMeaning => {
-        for (const event of items) fold.push(event);
-        return meaning;
-      };
-      return {
-        push: (bytes) => take(reader.push(bytes)),
-        end: () => take(reader.end()),
-        value: () => fold.completion,
-      };
-    },
-    streamed: (answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expected)),
+    fold: (target) => answerFold(expectedOf(target), (json) => completionOf(json, target)),
+    streamed: (target, answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target))),
     reader(target, recovery = "fail") {
-      if (recovery === "restart") return createEventReader(target, expected, { recovery: restart });
-      if (recovery === "fail") return createEventReader(target, expected);
+      if (recovery === "restart") return createEventReader(target, expectedOf(target), { recovery: restart });
+      if (recovery === "fail") return createEventReader(target, expectedOf(target));
       const delivered = new DeliveredText();
-      return createEventReader(target, expected, {
+      return createEventReader(target, expectedOf(target), {
         seen: (chunk) => delivered.take(chunk),
         recovery: (spent) => continuation(target, delivered, spent),
       });

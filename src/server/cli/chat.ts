@@ -17,7 +17,7 @@ import { converse } from "./chat/conversation.ts";
 import { failureLines } from "./chat/failure-lines.ts";
 import { hopLines } from "./chat/hop-lines.ts";
 import { paint } from "./chat/paint.ts";
-import { harmless, printable } from "./chat/terminal-text.ts";
+import { harmless, harmlessJson, printable } from "./chat/terminal-text.ts";
 import { type Listener, type Turn, takeTurn, textOf } from "./chat/turn.ts";
 
 /** Flags of `chat`. */
@@ -44,6 +44,8 @@ export async function chat(words: readonly string[], flags: ChatFlags): Promise<
   const gateway = createChatCaller(url, keyOf(flags.key));
   // Whoever reads the answer may stop reading.
   process.stdout.on("error", () => process.exit(1));
+  // Whoever does not want the hops may want the answer.
+  process.stderr.on("error", () => {});
   try {
     await chatAt(gateway, url, words.join(" "), flags);
   } finally {
@@ -61,7 +63,7 @@ async function chatAt(gateway: ChatCaller, url: string, given: string, flags: Ch
   if (said.trim() === "") throw usage("PROMPT", "expected something to say, as arguments or on standard input; or -i");
   const messages = [...systemOf(flags), userMessage(said)];
   const turn = await ask(gateway, messages, flags, new AbortController().signal);
-  if (flags.json) process.stdout.write(`${JSON.stringify(documentOf(turn), undefined, 2)}\n`);
+  if (flags.json) process.stdout.write(`${harmlessJson(JSON.stringify(documentOf(turn), undefined, 2))}\n`);
   else tell(turn, url);
   if (turn.error !== undefined) process.exitCode = 1;
 }

@@ -21,7 +21,7 @@ function wordsOf(error: unknown, where: Whereabouts): string[] {
   const { reason, status, requestId, retryDelayMs } = error;
   if (reason === undefined) return foreignWords(error, where);
   const notes = [
-    `${status}, ${reason}`,
+    `${status}, ${printable(reason)}`,
     requestId && `request ${printable(requestId)}`,
     retryDelayMs !== undefined && `come back in ${(retryDelayMs / 1000).toFixed(1)} s`,
   ];

@@ -152,6 +152,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
         rng,
       ),
       limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
+      ownMachineOnly: auth.callers.length === 0 && !auth.open,
       corsOrigins: cors.origins,
       loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
     };

@@ -22,8 +22,8 @@ export function shownText(text: string): string {
 export class ConfigError extends Error {
   override name = "ConfigError";
   readonly problems: readonly ConfigProblem[];
-  /** Files that it was read from: when one of them changes it may be right. */
-  readonly files: readonly string[];
+  /** Files that it was read from, as far as whoever throws it knows them: when one of them changes it may be right. */
+  files: readonly string[];
 
   constructor(source: string, problems: readonly ConfigProblem[], files: readonly string[] = []) {
     const width = Math.min(48, Math.max(...problems.map(({ path }) => path.length)));

@@ -49,7 +49,7 @@ const secret = z
   .max(4096, "expected at most 4096 characters")
   .regex(/^[\x21-\x7e]*$/, "expected printable ASCII without blanks")
   // Some readers of .env files leave them there, and the provider then says that there is no such key.
-  .regex(/^(?!(["']).*\1$)/, "expected a key without quotes around it");
+  .refine((key) => !/^(["']).*\1$/.test(key), "expected a key without quotes around it");
 
 const baseUrl = z.string().transform((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -117,7 +117,10 @@ const healthCheck = z
       .string()
       .regex(/^\/\S*$/, "expected a path that begins with /")
       .optional(),
-    url: z.url({ protocol: /^https?$/, error: "expected an http or https URL" }).optional(),
+    url: z
+      .url("expected an http or https URL")
+      .regex(/^https?:/, "expected an http or https URL")
+      .optional(),
     model: modelName.optional(),
     interval: positiveDuration.prefault("60s"),
     timeout: positiveDuration.prefault("10s"),
@@ -436,7 +439,7 @@ export function problemsOf(
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.message.startsWith("expected")) return issue.message;
   if (issue.code === "invalid_type") return `expected ${plainTypes[issue.expected] ?? issue.expected}`;
-  if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "invalid_value") return `expected one of ${issue.values.map(String).join(", ")}`;
   return issue.message.replace(/^./, (letter) => letter.toLowerCase());
 }
 
@@ -451,7 +454,7 @@ const plainTypes: Readonly<Record<string, string>> = {
 };
 
 /** Members that hold keys, also those of other programs' files and of vendors' parameters. */
-const holdsSecret = /(^|[_-])(api)?(keys?|value|secret|token|password|authorization)$/i;
+const holdsSecret = /^(?!first_token$)(.*[_-])?(apikey|keys?|value|secret|token|password|authorization)$/i;
 
 function valueText(path: readonly PropertyKey[], input: unknown): string {
   let value = input;

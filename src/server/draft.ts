@@ -31,9 +31,14 @@ export function pathText(steps: readonly PropertyKey[]): string {
   return text.replace(/^\./, "");
 }
 
+/** The path of what a value stands in. */
+export function parentPath(path: string): string {
+  return path.replace(/(?:^|\.)[^.[\]]*$|\[\d+\]$/, "");
+}
+
 /** The path itself if its value has an origin, else the nearest one around it that has. */
 export function originPath(origins: Origins, path: string): string | undefined {
-  for (let at = path; at !== ""; at = at.replace(/(?:^|\.)[^.[\]]*$|\[\d+\]$/, "")) if (origins.has(at)) return at;
+  for (let at = path; at !== ""; at = parentPath(at)) if (origins.has(at)) return at;
   return undefined;
 }
 

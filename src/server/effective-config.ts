@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import type { Config } from "./config.ts";
-import { type Origins, originPath, pathText } from "./draft.ts";
+import { type Origins, originPath, parentPath, pathText } from "./draft.ts";
 
 /** What a secret is shown as. */
 export const masked = "[secret]";
@@ -76,10 +76,23 @@ export interface ConfigLine {
 
 /** The lines of a configuration in YAML, each value with its origin. */
 export function configLines(config: Config, origins: Origins): ConfigLine[] {
-  return linesOf(shown(config), [], "", origins);
+  // A file may say thousands of values: each asks whether any of them stands within it.
+  const parents = new Set<string>();
+  for (const path of origins.keys()) {
+    for (let at = parentPath(path); at !== "" && !parents.has(at); at = parentPath(at)) parents.add(at);
+  }
+  return linesOf(shown(config), [], "", { values: origins, parents });
 }
 
-function linesOf(value: unknown, steps: readonly PropertyKey[], indent: string, origins: Origins): ConfigLine[] {
+/** Where values stand, and what has any of them within it. */
+interface Places {
+  readonly values: Origins;
+  readonly parents: ReadonlySet<string>;
+}
+
+function linesOf(value: unknown, steps: readonly PropertyKey[], indent: string, origins: Places): ConfigLine[] {
+  const isEmpty = Array.isArray(value) ? value.length === 0 : isMapping(value) && Object.keys(value).length === 0;
+  if (isEmpty) return [{ text: `${indent}${scalarText(value)}`, origin: originText(steps, origins) }];
   if (Array.isArray(value)) {
     return value.flatMap((each, index) => {
       const brief = briefly(each, [...steps, index], origins);
@@ -104,7 +117,7 @@ function linesOf(value: unknown, steps: readonly PropertyKey[], indent: string, 
 }
 
 /** A small mapping on one line, where all that it says comes from one place. */
-function briefly(value: unknown, steps: readonly PropertyKey[], origins: Origins): ConfigLine | undefined {
+function briefly(value: unknown, steps: readonly PropertyKey[], origins: Places): ConfigLine | undefined {
   if (!isMapping(value) || Object.values(value).some((each) => typeof each === "object")) return undefined;
   const places = new Set(Object.keys(value).map((name) => originText([...steps, name], origins)));
   const text = scalarText(value);
@@ -114,13 +127,12 @@ function briefly(value: unknown, steps: readonly PropertyKey[], origins: Origins
 /** Longer ones are read more easily line by line. */
 const mostFlow = 100;
 
-function originText(steps: readonly PropertyKey[], origins: Origins): string {
+function originText(steps: readonly PropertyKey[], { values, parents }: Places): string {
   const path = pathText(steps);
-  const at = originPath(origins, path);
+  const at = originPath(values, path);
   // What was said as a whole says its parts, too; what has members of its own that were said has defaults for the others.
-  const isSaid =
-    at === path || ![...origins.keys()].some((each) => each.startsWith(`${at}.`) || each.startsWith(`${at}[`));
-  return (isSaid && origins.get(at ?? "")?.text) || "default";
+  const isSaid = at === path || !parents.has(at ?? "");
+  return (isSaid && values.get(at ?? "")?.text) || "default";
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {

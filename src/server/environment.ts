@@ -31,7 +31,8 @@ export function readVariables(processEnv: Environment, folder: string): Variable
   for (const name of dotenvNames) {
     let text: string;
     try {
-      text = readFileSync(join(folder, name), "utf8");
+      // Some editors begin a file with a mark that would else be part of the first name.
+      text = readFileSync(join(folder, name), "utf8").replace(/^\ufeff/, "");
     } catch (error) {
       const { code } = error as { code?: string };
       if (code !== "ENOENT") notices.push(`${name} cannot be read (${code ?? "unknown error"})`);
@@ -68,18 +69,29 @@ function lineOf(text: string, variable: string): number {
   );
 }
 
-/** Replaces `${NAME}` and `${NAME:-default}` in a text; lists the names that it met, and of those the ones that are not set. */
-export function substitute(
-  text: string,
-  env: Environment,
-): { text: string; names: readonly string[]; missing: readonly string[] } {
+/** A text with its variables filled in. */
+export interface Substituted {
+  readonly text: string;
+  /** Those that it names. */
+  readonly names: readonly string[];
+  /** Of those the ones that are not set. */
+  readonly missing: readonly string[];
+  /** Whether it names something in a way that is not ours, such as `${NAME-default}`. */
+  readonly isUnclear: boolean;
+}
+
+/** Replaces `${NAME}` and `${NAME:-default}` in a text. */
+export function substitute(text: string, env: Environment): Substituted {
+  const variable = /\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g;
   const names: string[] = [];
   const missing: string[] = [];
-  const whole = text.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_, name: string, fallback: string | undefined) => {
+  const whole = text.replace(variable, (_, name: string, fallback: string | undefined) => {
     const found = env[name] || fallback;
     names.push(name);
     if (found === undefined) missing.push(name);
     return found ?? "";
   });
-  return { text: whole, names, missing };
+  const isNested = [...text.matchAll(variable)].some(([, , fallback]) => fallback?.includes("${"));
+  const isUnclear = isNested || /\$\{\s*[A-Za-z_]\w*[^}]*\}/.test(text.replace(variable, ""));
+  return { text: whole, names, missing, isUnclear };
 }

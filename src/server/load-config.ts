@@ -17,6 +17,10 @@ export interface LoadedConfig {
   readonly config: Config | undefined;
   /** For people: a path, or `the environment`. */
   readonly source: string;
+  /** The file of its own, if there is one. */
+  readonly file?: string | undefined;
+  /** What names the providers: that file, or the set-up of another program. */
+  readonly providersFrom?: string | undefined;
   /** Where each value stands. */
   readonly origins: Origins;
   /** What a person should know about how it was read. */
@@ -59,21 +63,30 @@ const dialects: readonly Dialect[] = [
 /**
  * Finds and reads the configuration: `--config`, else `EVERHOP_CONFIG`, else `./everhop.yaml`; and where that names no providers, what
  * `--groups`, the environment and the files of other programs say. Variables may stand in `.env.local` and `.env`.
- * @throws ConfigError with everything that is wrong
+ * @throws ConfigError with everything that is wrong, and the files that were read
  */
-export function loadConfig({
-  path,
-  groups,
-  env,
-  overrides,
-  ownFileOnly = false,
-  folder = ".",
-}: ConfigPlaces): LoadedConfig {
+export function loadConfig(places: ConfigPlaces): LoadedConfig {
+  const files = new Set<string>();
+  try {
+    return { ...read(places, files), files: [...files] };
+  } catch (error) {
+    if (error instanceof ConfigError) error.files = [...files, ...error.files];
+    throw error;
+  }
+}
+
+/** @param files where the names of those that are read are added, before they are */
+function read(
+  { path, groups, env, overrides, ownFileOnly = false, folder = "." }: ConfigPlaces,
+  files: Set<string>,
+): Omit<LoadedConfig, "files"> {
   const variables = readVariables(env, folder);
   const place = { variables, folder };
+  for (const each of variables.files) files.add(each);
   const byDefault = folder === "." ? defaultPath : join(folder, defaultPath);
   const named = path ?? (variables.env["EVERHOP_CONFIG"] || undefined);
   const file = named ?? (existsSync(byDefault) ? byDefault : undefined);
+  files.add(file ?? byDefault);
   const fromFile = file === undefined ? undefined : readYamlFile(file, variables);
   const namesProviders = isFilled(fromFile?.value["providers"]);
   if (namesProviders && groups !== undefined) {
@@ -84,23 +97,20 @@ export function loadConfig({
   const there = ownFileOnly ? [] : dialects.filter((dialect) => isThere(dialect, place));
   const [first, ...others] = namesProviders || groups !== undefined ? [undefined, ...there] : there;
   const said = groups === undefined ? first?.read(place) : readModelGroups(groups, variables);
+  for (const each of said?.files ?? []) files.add(each);
   const used = namesProviders ? file : said?.source;
   const notices = [
     ...variables.notices,
     ...(said?.notices ?? []),
     ...others.flatMap((other) => (other ? [`${other.name} is not used: ${used} names the providers`] : [])),
   ];
-  const files = [
-    ...variables.files,
-    ...(file === undefined || file === byDefault ? [byDefault] : [file]),
-    ...(said?.files ?? []),
-  ];
-  if (!fromFile && !said) return { config: undefined, source: "nothing", origins: new Map(), notices, files };
+  if (!fromFile && !said) return { config: undefined, source: "nothing", origins: new Map(), notices };
   const source = [fromFile && file, said?.source].filter(Boolean).join(" and ");
-  const read = [said, fromFile].filter((each) => each !== undefined).reduce<Draft>(merged, nothing);
-  const draft = [flags(overrides), own(variables, read), read].reduce<Draft>(merged, nothing);
+  const written = [said, fromFile].filter((each) => each !== undefined).reduce<Draft>(merged, nothing);
+  const draft = [flags(overrides), own(variables, written), written].reduce<Draft>(merged, nothing);
   const config = checkConfig(draft.value, source, draft);
   // A file of keys that cannot be read is wrong now, not when the first request comes.
+  for (const { keys_file: keysFile } of config.providers) if (keysFile !== undefined) files.add(keysFile);
   const problems: ConfigProblem[] = config.providers.flatMap(({ keys_file: keysFile }, index) =>
     keysFile === undefined
       ? []
@@ -113,8 +123,8 @@ export function loadConfig({
   if (config.providers.length === 0) {
     throw new ConfigError(source, [{ path: "providers", value: "none", expected: "expected at least one provider" }]);
   }
-  const keyFiles = config.providers.flatMap(({ keys_file: keysFile }) => keysFile ?? []);
-  return { config, source, origins: draft.origins, notices, files: [...new Set([...files, ...keyFiles])] };
+  const providersFrom = namesProviders ? file : groups === undefined ? first?.name : groups;
+  return { config, source, file, providersFrom, origins: draft.origins, notices };
 }
 
 const nothing: Draft = { value: {}, origins: new Map(), problems: [] };

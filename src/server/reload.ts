@@ -1,4 +1,5 @@
 import { closeSync, openSync } from "node:fs";
+import { inspect } from "node:util";
 import type { Clock } from "../runtime/clock.ts";
 import type { Gateway } from "./compose.ts";
 import { type Config, ConfigError } from "./config.ts";
@@ -34,6 +35,7 @@ export function keepReloading({ clock, gateway, listener, started, ...on }: Relo
   let current = started;
   const reload = (why: string) => {
     let wanted: Reloading["started"] | undefined;
+    const sinceMs = clock.wallTime();
     try {
       const { config, ...loaded } = on.load();
       if (!config) throw goneFrom(current, "nothing is configured any more");
@@ -49,25 +51,32 @@ export function keepReloading({ clock, gateway, listener, started, ...on }: Relo
       const what = differences(current.config, config);
       const notices = loaded.notices.filter((notice) => !current.notices.includes(notice));
       current = wanted;
-      watching.watch(filesOf(current));
+      watching.watch(filesOf(current), sinceMs);
       on.say(
         `${why}: ${source} was read again; ${what.length > 0 ? `changed: ${what.join(", ")}` : "it says the same"}.`,
       );
       for (const notice of notices) on.say(`Note: ${notice}.`);
       for (const path of waits) on.say(`Note: ${path} is used from the next start on.`);
     } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      on.complain(`${why}: everything stays as it was. ${error.message}`);
-      // What is wrong may be mended in a file that is in use only now, or that is not there yet.
-      watching.watch([...filesOf(current), ...(wanted ? filesOf(wanted) : error.files)]);
+      // Nor must a bug of ours in reading end calls that have nothing to do with it.
+      const [said, files] = error instanceof ConfigError ? [error.message, error.files] : [inspect(error), []];
+      // What is wrong may be mended in a file that was not in use before, or that is not there yet.
+      watching.watch([...filesOf(current), ...(wanted ? filesOf(wanted) : files)], sinceMs);
+      on.complain(`${why}: everything stays as it was. ${said}`);
     }
   };
   const watching = watchFiles(clock, filesOf(started), (paths) => reload(paths.join(", ")));
-  const onHangup = () => (isTerminalGone() ? void process.kill(process.pid, "SIGTERM") : reload("SIGHUP"));
+  let stopped = false;
+  const onHangup = () => {
+    if (stopped) return;
+    if (isTerminalGone()) process.kill(process.pid, "SIGTERM");
+    else reload("SIGHUP");
+  };
   process.on("SIGHUP", onHangup);
   return () => {
     watching.stop();
-    process.off("SIGHUP", onHangup);
+    // Whoever sends the signal while the process leaves does not mean to kill it, as without a listener it would.
+    stopped = true;
   };
 }
 
@@ -91,9 +100,10 @@ function goneFrom({ source }: LoadedConfig, expected: string): ConfigError {
  * traffic another account's. Only a file that names providers may take over from another program's set-up.
  */
 function refuseLesserSource(before: LoadedConfig, after: Omit<LoadedConfig, "config">): void {
-  if (before.file !== undefined && after.file === undefined) throw goneFrom(before, `${before.file} has gone`);
+  if (before.file !== undefined && after.file === undefined)
+    throw goneFrom(before, `${before.file} has gone: start anew if that is meant`);
   if (after.providersFrom !== before.providersFrom && after.providersFrom !== after.file) {
-    const expected = `${before.providersFrom} names no providers any more; what ${after.providersFrom} says is used from the next start on`;
+    const expected = `the providers would come from ${after.providersFrom}, no longer from ${before.providersFrom}: start anew if that is meant`;
     throw goneFrom(before, expected);
   }
 }

@@ -7,13 +7,14 @@ const lookEveryMs = 500;
 /**
  * Tells when one of some files or folders has changed, has come or has gone, and has then been left alone for a moment: nobody wants
  * half a file.
- * @returns how to stop, and how to watch others instead
+ * @returns how to stop, and how to watch others instead, which have been read since some wall time: one that has been written since
+ * then has changed
  */
 export function watchFiles(
   clock: Clock,
   first: readonly string[],
   changed: (paths: readonly string[]) => void,
-): { watch(paths: readonly string[]): void; stop(): void } {
+): { watch(paths: readonly string[], readSinceMs: number): void; stop(): void } {
   let seen = new Map(first.map((path) => [path, stampOf(path)]));
   /** Those that changed at the last look, and may be being written. */
   let unsettled = new Set<string>();
@@ -35,11 +36,25 @@ export function watchFiles(
   };
   again();
   return {
-    watch(paths) {
+    watch(paths, readSinceMs) {
+      const added = paths.filter((path) => !seen.has(path));
       seen = new Map(paths.map((path) => [path, seen.get(path) ?? stampOf(path)]));
+      // In this order: what is written after its stamp was taken is seen at the next look.
+      for (const path of added) if (isYounger(path, readSinceMs - coarsenessMs)) unsettled.add(path);
     },
     stop: () => stopTimer(),
   };
+}
+
+/** File systems tell the time of a change this roughly. */
+const coarsenessMs = 20;
+
+function isYounger(path: string, timeMs: number): boolean {
+  try {
+    return statSync(path).ctimeMs >= timeMs;
+  } catch {
+    return false;
+  }
 }
 
 /** What changes when a file does. */

@@ -1,10 +1,13 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { ConfigError, type ConfigProblem } from "./config.ts";
+import { ConfigError, type ConfigProblem } from "./config-problem.ts";
 import { type Draft, type Origin, pathText } from "./draft.ts";
 import { substitute, type Variables } from "./environment.ts";
 
-/** What a file holds, where each value stands, and which variables that it names are not set. */
+/** Larger ones take seconds to read, and no configuration is. */
+const mostBytes = 8 * 2 ** 20;
+
+/** What a file holds (undefined: nothing at all), where each value stands, and which variables that it names are not set. */
 export type FileContent = Omit<Draft, "value"> & { readonly value: unknown };
 
 /**
@@ -13,6 +16,7 @@ export type FileContent = Omit<Draft, "value"> & { readonly value: unknown };
  */
 export function readYamlFile(path: string, variables: Pick<Variables, "env" | "originOf">): Draft {
   const { value, ...rest } = readYaml(path, variables);
+  if (value === undefined) throw new ConfigError(path, [{ path: "(the file)", value: "", expected: "is empty" }]);
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new ConfigError(path, [{ path: "(the file)", value: "", expected: "expected a mapping at the top" }]);
   return { ...rest, value: value as Record<string, unknown> };
@@ -26,8 +30,10 @@ export function readYaml(path: string, variables: Pick<Variables, "env" | "origi
   const problem = (expected: string) => new ConfigError(path, [{ path: "(the file)", value: "", expected }]);
   let text: string;
   try {
+    if (statSync(path).size > mostBytes) throw problem(`is larger than ${mostBytes / 2 ** 20} MiB`);
     text = readFileSync(path, "utf8");
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     const { code = "unknown error" } = error as { code?: string };
     throw problem(code === "ENOENT" ? "there is no such file" : `cannot be read (${code})`);
   }
@@ -39,8 +45,11 @@ export function readYaml(path: string, variables: Pick<Variables, "env" | "origi
       const words = code.toLowerCase().replaceAll("_", " ");
       return linePos ? `line ${linePos[0].line}, column ${linePos[0].col}: ${words}` : words;
     });
-    throw problem(`is no valid YAML: ${places.join("; ")} (texts with \${NAME} in braces or lists need quotes)`);
+    const hint = text.includes("${") ? ` (texts with \${NAME} in braces or lists need quotes)` : "";
+    throw problem(`is no valid YAML: ${places.join("; ")}${hint}`);
   }
+  // A file that is being written anew is empty for a moment; that must not be taken for one that says nothing.
+  if (text.trim() === "") return { value: undefined, origins: new Map(), problems: [] };
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 100 }) ?? {};
@@ -51,18 +60,19 @@ export function readYaml(path: string, variables: Pick<Variables, "env" | "origi
   const origins = originsIn(document, path, lineCounter);
   const problems: ConfigProblem[] = [];
   const told = filled(value, [], (raw, steps) => {
-    const { text: whole, names, missing } = substitute(raw, variables.env);
-    if (names.length === 0) return raw;
+    const { text: whole, names, missing, isUnclear } = substitute(raw, variables.env);
     const at = pathText(steps);
     const origin = origins.get(at);
+    const complain = (expected: string) =>
+      problems.push({ path: at, value: "", expected, ...(origin && { at: origin.at }) });
+    // What goes to providers as it is may hold whatever they understand.
+    if (isUnclear && !steps.includes("params")) complain(`expected variables as \${NAME} or \${NAME:-default}`);
+    if (names.length === 0) return raw;
     const sources = [...new Set(names.filter((name) => variables.env[name]))].map(
       (name) => variables.originOf(name).text,
     );
     if (origin) origins.set(at, { ...origin, text: [origin.text, ...sources].join(", ") });
-    for (const name of new Set(missing)) {
-      const expected = `the environment variable ${name} is not set`;
-      problems.push({ path: at, value: "", expected, ...(origin && { at: origin.at }) });
-    }
+    for (const name of new Set(missing)) complain(`the environment variable ${name} is not set`);
     return whole;
   });
   return { value: told, origins, problems };

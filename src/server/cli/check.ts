@@ -3,6 +3,7 @@ import { type Config, ConfigError } from "../config.ts";
 import { configSchema } from "../config-schema.ts";
 import { configLines, shown } from "../effective-config.ts";
 import { type LoadedConfig, loadConfig } from "../load-config.ts";
+import { refuseOpenToTheWorld } from "../open-to-the-world.ts";
 import { readTlsFiles } from "../tls-files.ts";
 
 /** Flags of `check`. */
@@ -31,9 +32,10 @@ export function checkConfiguration(
     const { config, source } = loaded;
     if (!config) {
       const expected = "nothing is configured: expected an everhop.yaml, a FILE, or keys in the environment";
-      throw new ConfigError("check", [{ path: "(configuration)", value: "", expected }]);
+      throw new ConfigError("What stands here", [{ path: "(configuration)", value: "", expected }]);
     }
     readTlsFiles(config, source);
+    refuseOpenToTheWorld(config.auth, config.server.host, source);
     console.log(json ? JSON.stringify(asJson(loaded, config), undefined, 2) : asText(loaded, config));
   } catch (error) {
     if (!json || !(error instanceof ConfigError)) throw error;

@@ -7,6 +7,9 @@ const keysPath = join("data", "keys.txt");
 const defaultModel = "openai-gpt-oss-120b";
 const ownVariables = ["MEGALLM_BASE_URL", "MEGALLM_TIMEOUT", "MEGALLM_MAX_RETRIES"];
 
+/** A count that may be larger than there is sense in; what is no count is left for the check to complain of. */
+const atMost = (most: number) => (text: string) => (/^\d{1,9}$/.test(text) ? Math.min(most, Number(text)) : text);
+
 /** `data/keys.txt` and the `MEGALLM_*` environment: one provider, many keys in turn, and a model for whoever names none. */
 export const keysFileProxy: Dialect = {
   name: "data/keys.txt and the MEGALLM_* environment",
@@ -33,8 +36,8 @@ export const keysFileProxy: Dialect = {
     writer.set(["defaults", "model"], defaultModel, implied);
     setFrom(writer, variables, "MEGALLM_MAX_RETRIES", ["routing", "max_attempts"], attemptsOf);
     // A key that is out of its limit and one that is refused are counted apart here; there they were not.
-    setFrom(writer, variables, "MAX_KEY_RETRIES", ["routing", "key_rotations", "rate"]);
-    setFrom(writer, variables, "MAX_KEY_RETRIES", ["routing", "key_rotations", "auth"]);
+    setFrom(writer, variables, "MAX_KEY_RETRIES", ["routing", "key_rotations", "rate"], atMost(64));
+    setFrom(writer, variables, "MAX_KEY_RETRIES", ["routing", "key_rotations", "auth"], atMost(1000));
     setFrom(writer, variables, "HOST", ["server", "host"]);
     setFrom(writer, variables, "PORT", ["server", "port"]);
     return { ...writer.draft(), source: named ? `the environment and ${path}` : path, files: [path], notices: [] };

@@ -1,4 +1,6 @@
+import { shownText } from "../config-problem.ts";
 import { DraftWriter } from "../draft.ts";
+import type { Environment } from "../environment.ts";
 import { attemptsOf, type Dialect, impliedBy, setFrom, switchOf } from "./dialect.ts";
 
 /** A provider of the pair: where it is, and which of its models does what. */
@@ -59,7 +61,12 @@ export const llamaQwen: Dialect = {
     const writer = new DraftWriter();
     for (const name of ["PREFER_LLAMA", "USE_QWEN_FALLBACK"]) {
       if (typeof switchOf(env[name]) === "string") {
-        writer.complain({ path: name, value: JSON.stringify(env[name]), expected: "expected true or false", at: name });
+        writer.complain({
+          path: name,
+          value: shownText(env[name] ?? ""),
+          expected: "expected true or false",
+          at: name,
+        });
       }
     }
     for (const [index, { name, baseUrl }] of sides.entries()) {
@@ -79,6 +86,17 @@ export const llamaQwen: Dialect = {
     const implied = impliedBy(originOf(`${(sides[0] ?? llama).name.toUpperCase()}_API_KEY`));
     const models = modelsOf(sides, qwenHelps);
     writer.set(["models"], models, implied);
+    const origins = new Map(
+      sides.flatMap(({ name, own }) => own.map(({ variable, model }) => [`${name} ${model}`, originOf(variable)])),
+    );
+    for (const [index, { name, targets }] of models.entries()) {
+      for (const [position, { provider, model }] of targets.entries()) {
+        const origin = origins.get(`${provider} ${model}`);
+        if (!origin) continue;
+        writer.set(["models", index, "targets", position, "model"], model, origin);
+        if (name === model) writer.set(["models", index, "name"], model, origin);
+      }
+    }
     const tasks = [...new Set(sides.flatMap(({ tasks: own }) => Object.keys(own)))];
     for (const task of tasks) writer.set(["tasks", task], task, implied);
     writer.set(["defaults", "model"], "chat", implied);
@@ -91,12 +109,20 @@ export const llamaQwen: Dialect = {
   },
 };
 
-function withOwnModels(side: Side, env: Readonly<Record<string, string | undefined>>): Side {
-  const named = Object.entries(env).flatMap(([name, model]) => {
-    const [, prefix = "", task = ""] = /^(LLAMA|QWEN)_MODEL_([A-Z][A-Z0-9_]{0,31})$/.exec(name) ?? [];
-    return prefix.toLowerCase() === side.name && model ? [[task.toLowerCase(), model] as const] : [];
+/** A model that a variable names for a task. */
+interface OwnModel {
+  readonly variable: string;
+  readonly task: string;
+  readonly model: string;
+}
+
+function withOwnModels(side: Side, env: Environment): Side & { readonly own: readonly OwnModel[] } {
+  const own = Object.entries(env).flatMap(([variable, model]) => {
+    const [, prefix = "", task = ""] = /^(LLAMA|QWEN)_MODEL_([A-Z][A-Z0-9_]{0,31})$/.exec(variable) ?? [];
+    return prefix.toLowerCase() === side.name && model ? [{ variable, task: task.toLowerCase(), model }] : [];
   });
-  return { ...side, tasks: { ...side.tasks, ...Object.fromEntries(named) } };
+  const named = Object.fromEntries(own.map(({ task, model }) => [task, model]));
+  return { ...side, own, tasks: { ...side.tasks, ...named } };
 }
 
 interface TargetDraft {

@@ -4,6 +4,9 @@ import { attemptsOf, type Dialect, impliedBy, msText, setFrom, switchOf } from "
 /** Some servers want no key, so either makes a provider. */
 const provider = /^OPENAI_(?:API_KEY|BASE_URL)(_\d{1,4})?$/;
 
+/** A path is below the base URL. */
+const healthCheckAt = (text: string) => (text.startsWith("/") ? { path: text } : { url: text });
+
 /**
  * `OPENAI_API_KEY` and `OPENAI_BASE_URL`, alone or numbered: each number is a provider of its own, with its priority, weight, limits.
  * `OPENAI_MODEL` is the default model, which all of them serve; they go on taking any other as well.
@@ -41,7 +44,12 @@ export const numberedOpenai: Dialect = {
       from("MAX_RPS", "max_rps");
       from("TIMEOUT_MS", "timeout", msText);
       from("ENABLED", "enabled", switchOf);
-      from("HEALTH_CHECK", "health_check", (url) => ({ url }));
+      if (env["OPENAI_MODEL"]) from("HEALTH_CHECK", "health_check", healthCheckAt);
+      else if (env[`OPENAI_HEALTH_CHECK${suffix}`]) {
+        notices.push(
+          `OPENAI_HEALTH_CHECK${suffix} is not used: there is no OPENAI_MODEL whose endpoints it could check`,
+        );
+      }
     }
     // A misspelt or forgotten number would else be a provider less, and nobody would know.
     for (const [name, value] of Object.entries(env)) {

@@ -23,7 +23,7 @@ import {
   tooManyHeaders,
 } from "./refusal.ts";
 import { tellApart } from "./tell-apart.ts";
-import { createTlsServer, secureContext, type TlsSetup } from "./tls.ts";
+import { createTlsServer, type TlsSetup } from "./tls.ts";
 
 /** One port for HTTP/1.1 and HTTP/2, in the clear or with TLS. */
 export interface Listener {
@@ -107,16 +107,21 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
   /** The connection that is being handed to a server: its session is made before that call is over. */
   let speaking: Connection | undefined;
 
-  const secure = setup.tls && createTlsServer(setup.tls, limits.tlsHandshakeMs);
   /** Sockets on which TLS is being agreed on, by the other end: Node does not say which one has come so far. */
   const handshakes = new Map<string, Connection>();
-  secure?.on("tlsClientError", (_error, socket) => socket.destroy());
-  secure?.on("secureConnection", (socket) => {
-    const connection = handshakes.get(otherEnd(socket));
-    socket.on("error", () => socket.destroy());
-    if (connection) speak(connection, socket, socket.alpnProtocol === "h2");
-    else socket.destroy();
-  });
+  /** A server for handshakes. Whether clients must show a certificate is for good, so each setup has a server of its own. */
+  function serverFor(tls: TlsSetup): TlsServer {
+    const server = createTlsServer(tls, limits.tlsHandshakeMs);
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    server.on("secureConnection", (socket) => {
+      const connection = handshakes.get(otherEnd(socket));
+      socket.on("error", () => socket.destroy());
+      if (connection) speak(connection, socket, socket.alpnProtocol === "h2");
+      else socket.destroy();
+    });
+    return server;
+  }
+  let secure = setup.tls && serverFor(setup.tls);
 
   function agreeOnTls(connection: Connection, server: TlsServer): void {
     const { socket } = connection;
@@ -259,7 +264,9 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
       h2.close();
       secure?.close();
     },
-    renewTls: (next) => secure?.setSecureContext(secureContext(next)),
+    renewTls(next) {
+      if (secure) secure = serverFor(next);
+    },
   };
 }
 

@@ -17,6 +17,8 @@ export interface Edge {
   readonly failedLogins: FailedLogins;
   readonly bytes: ByteBudget;
   readonly limits: EdgeLimits;
+  /** Whether it is open without anybody having said so: then it is for programs on its own machine. */
+  readonly ownMachineOnly: boolean;
   /** Origins whose pages may call, exactly as browsers name them; `*` is all. */
   readonly corsOrigins: readonly string[];
   readonly rng: Rng;

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createCors } from "./cors.ts";
 import type { Edge, Peer } from "./edge.ts";
-import { createRestHandler } from "./rest/handler.ts";
+import { foreignName } from "./own-names.ts";
+import { createRestHandler, sendRefusal } from "./rest/handler.ts";
 import { accessOn } from "./rest/routes.ts";
 import { createRpcHandler } from "./rpc/handler.ts";
 
@@ -12,9 +13,14 @@ export function createFrontDoor(edge: Edge): (request: IncomingMessage, response
   const cors = createCors(edge.corsOrigins);
   return (request, response, peer) => {
     const [path = "/"] = (request.url ?? "/").split("?", 1);
-    const access = rpc.accessOn(path);
-    if (request.headers.origin !== undefined && cors(request, response, access ?? accessOn(path))) return;
-    if (access) rpc.handle(request, response, peer);
+    const rpcAccess = rpc.accessOn(path);
+    const access = rpcAccess ?? accessOn(path);
+    if (request.headers.origin !== undefined && cors(request, response, access)) return;
+    // What anybody may know, and what there is not, has no need of it.
+    const isGuarded = edge.ownMachineOnly && access !== undefined && access !== "public";
+    const foreign = isGuarded ? foreignName(request) : undefined;
+    if (foreign) return sendRefusal(edge, { request, response }, { kind: "invalid_request", violations: [foreign] });
+    if (rpcAccess) rpc.handle(request, response, peer);
     else rest(request, response, peer);
   };
 }

@@ -133,7 +133,7 @@ function connect(): Promise<Socket> {
 const silent = () => connect();
 async function afterOne(): Promise<Socket> {
   const socket = await connect();
-  socket.write("GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n");
+  socket.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await new Promise((done) => socket.once("data", done));
   socket.resume();
   return socket;

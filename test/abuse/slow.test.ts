@@ -84,9 +84,9 @@ const slownesses: Readonly<Record<string, Slowness>> = {
     line.drip(frame(type.ping, 0, 0, Buffer.alloc(8)), 20);
   },
   "half a request line": (line) => line.say("GET /hea"),
-  "half a head": (line) => line.say("GET /health HTTP/1.1\r\nHost: gateway\r\n"),
+  "half a head": (line) => line.say("GET /health HTTP/1.1\r\nHost: localhost\r\n"),
   "a head a line at a time": async (line) => {
-    await line.say("GET /health HTTP/1.1\r\nHost: gateway\r\n");
+    await line.say("GET /health HTTP/1.1\r\nHost: localhost\r\n");
     line.drip("X-More: of it\r\n", 20);
   },
   "no body": (line) => line.say(chatHead),
@@ -173,7 +173,7 @@ describe("whoever is slow", () => {
 
   test("is told so over HTTP/1.1 when it has begun a request", async () => {
     const target = await startTarget({}, { limits: impatient });
-    for (const said of ["GET /health HTTP/1.1\r\nHost: gateway\r\n", chatHead]) {
+    for (const said of ["GET /health HTTP/1.1\r\nHost: localhost\r\n", chatHead]) {
       const line = openLine(target.port);
       await line.say(said);
       await line.closed;

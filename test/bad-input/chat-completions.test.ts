@@ -20,7 +20,7 @@ const withText = (more: string) => `${goodBody.slice(0, -1)},${more}}`;
 /** Sends a body as it is. */
 async function post(target: Target, body: Bytes, fields: readonly string[] = [json]): Promise<Answer> {
   const bytes = bytesOf(body);
-  const head = ["POST /v1/chat/completions HTTP/1.1", "host: gateway", ...fields, `content-length: ${bytes.length}`];
+  const head = ["POST /v1/chat/completions HTTP/1.1", "host: localhost", ...fields, `content-length: ${bytes.length}`];
   const { answers } = await talk(
     target.port,
     Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1"), bytes]),

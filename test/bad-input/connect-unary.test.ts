@@ -20,7 +20,7 @@ async function post(
   const bytes = bytesOf(body);
   const head = [
     `${method} ${path} HTTP/1.1`,
-    "Host: gateway",
+    "Host: localhost",
     ...fields,
     ...(method === "GET" ? [] : [`Content-Length: ${bytes.length}`]),
   ];
@@ -369,7 +369,7 @@ describe("Connect, unary: methods and queries:", () => {
   ];
   test.each(rows)("%s", async (_, method, path, status) => {
     const target = await startTarget();
-    const head = `${method} ${path} HTTP/1.1\r\nHost: gateway\r\n${json}\r\n`;
+    const head = `${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${json}\r\n`;
     const said = method === "POST" ? `${head}Content-Length: 2\r\n\r\n{}` : `${head}\r\n`;
     const { answers } = await talk(target.port, said, { head: method === "HEAD" });
     expect([status].flat()).toContain(answers[0]?.status);

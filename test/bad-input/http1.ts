@@ -24,7 +24,7 @@ export type Bytes = string | Uint8Array;
 export function httpRequest(line: string, fields: readonly string[] = [], body = ""): string {
   const framed = fields.some((field) => /^(content-length|transfer-encoding)\s*:/i.test(field));
   const version = / HTTP\/\S+$/.test(line) ? "" : " HTTP/1.1";
-  const host = fields.some((field) => /^host\s*:/i.test(field)) ? [] : ["Host: gateway"];
+  const host = fields.some((field) => /^host\s*:/i.test(field)) ? [] : ["Host: localhost"];
   const length = framed || body === "" ? [] : [`Content-Length: ${Buffer.byteLength(body, "latin1")}`];
   return `${[line + version, ...host, ...fields, ...length].join("\r\n")}\r\n\r\n${body}`;
 }

@@ -69,7 +69,7 @@ export function integer(value: number, bits: number): Buffer {
 }
 
 /** The fields that begin every request. */
-export function pseudo(method: string, path: string, authority = "gateway"): [string, string][] {
+export function pseudo(method: string, path: string, authority = "localhost"): [string, string][] {
   return [
     [":method", method],
     [":scheme", "http"],

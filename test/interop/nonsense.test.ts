@@ -258,7 +258,7 @@ function rawTalk(port: number, speak: (socket: net.Socket, heard: () => string) 
 }
 
 const request = (body: string, more = "") =>
-  `POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n${more}\r\n${body}`;
+  `POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n${more}\r\n${body}`;
 
 test("junk behind a request never lands in the middle of the answer under way", async () => {
   const { port } = await startPair((response) => {

@@ -90,7 +90,7 @@ function expectTrueText({ text, pieces }: Seen, told: Told, stream: boolean): vo
 }
 
 function expectTrueHeaders(calls: readonly Call[], told: Told): void {
-  for (const [index, { status, answered, endedAt = 0 }] of calls.entries()) {
+  for (const [index, { status, answered, arrivedAt }] of calls.entries()) {
     const waitMs = answered["retry-after-ms"];
     const isFinal = "final" in told && index === calls.length - 1;
     // The oldest SDK would repeat such a call for ever.
@@ -102,7 +102,7 @@ function expectTrueHeaders(calls: readonly Call[], told: Told): void {
     const next = calls[index + 1];
     // A minute and less is honoured. Timers may be early by a millisecond.
     if (next && isLimit && Number(waitMs) <= 60_000)
-      expect(next.arrivedAt - endedAt).toBeGreaterThanOrEqual(Number(waitMs) - 2);
+      expect(next.arrivedAt - arrivedAt).toBeGreaterThanOrEqual(Number(waitMs) - 2);
   }
 }
 

@@ -319,7 +319,7 @@ callers: [{ name: web, per_second: 5, users: 3 }]
     expect(told).toMatch(/sed\s+unknown key/);
     expect(told).toMatch(/providers\[0\]\.on\s+expected whole endpoints/);
     expect(told).toMatch(/phases\[0\]\.on\.tire\s+unknown key/);
-    expect(told).toMatch(/phases\[0\]\.fails\s+expected server_error, overloaded.*, got "explosion"/);
+    expect(told).toMatch(/phases\[0\]\.fails\s+expected one of server_error, overloaded.*, got "explosion"/);
     expect(told).toMatch(/phases\[1\]\.on\s+expected whom it concerns/);
     expect(told).toMatch(/callers\[0\]\.per_second\s+expected either per_second/);
   });
@@ -451,7 +451,7 @@ describe("the manual's example", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("├─");
     const { stderr } = await simulate(file("trouble.yaml", "duration: 1s\nphases: [{ on: all, fails: x }]\n"));
-    const troubles = /expected (server_error.*), got/.exec(stderr)?.[1]?.split(", ") ?? [];
+    const troubles = /expected one of (server_error.*), got/.exec(stderr)?.[1]?.split(", ") ?? [];
     expect(troubles.length).toBe(12);
     for (const trouble of troubles) expect(manual).toContain(`\`${trouble}\``);
   });

@@ -197,7 +197,10 @@ export class Oracle {
 
   /** Takes new keys: what is known of one stays with it. */
   replaceKeys(provider: string, keys: readonly string[]): void {
-    const gone = this.keysOf(provider).filter((key) => !keys.includes(key));
+    const before = this.keysOf(provider);
+    // The same ones anew change nothing.
+    if (before.length === keys.length && before.every((key, index) => key === keys[index])) return;
+    const gone = before.filter((key) => !keys.includes(key));
     for (const name of [...this.#rests.keys()])
       if (gone.some((key) => name.endsWith(`#${key}`))) this.#rests.delete(name);
     this.#keys.set(provider, keys);

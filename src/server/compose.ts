@@ -106,10 +106,12 @@ export function compose(first: Config, machine: MachineParts): Gateway {
   let failure: string | undefined;
   let stage: Stage = "serving";
   const stageListeners = new Set<() => void>();
+  // Asked once: the answer takes as long as a whole request does.
+  const bufferedByDefault = defaultBufferedBytes();
   /** What outlives every configuration. */
   const lasting = {
     failedLogins: createFailedLogins(clock),
-    bytes: createByteBudget(() => now.config.server.limits.buffered ?? defaultBufferedBytes(), watchHeap(clock)),
+    bytes: createByteBudget(() => now.config.server.limits.buffered ?? bufferedByDefault, watchHeap(clock)),
     rng,
     version,
     shutdown: createCancellation(),

@@ -1,4 +1,4 @@
-import { FaultError } from "../chat/fault.ts";
+import { type Fault, FaultError } from "../chat/fault.ts";
 import type { Additions, LaneRequest } from "../providers/lane.ts";
 import type { Target } from "../providers/target.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -41,6 +41,12 @@ export interface CallAdditions {
   succeeded(target: Target): void;
 }
 
+/** Whether the provider says which parameter it refuses, and that is none which a stream is asked for its cost by. */
+function blamesAnother(fault: Fault): boolean {
+  const param = "param" in fault ? fault.param : undefined;
+  return typeof param === "string" && param !== "" && !/stream|usage/i.test(param);
+}
+
 /**
  * What the gateway adds to one call's requests. A refusal of a request that holds an addition may be the gateway's own doing: then
  * the same endpoint is asked once more without it. If that succeeds it is remembered; if not, the refusal is the caller's. An endpoint
@@ -56,7 +62,8 @@ export function createAdditions(memory: AdditionMemory): CallAdditions {
     blamed(target, { altered, prefilled, configured }, error) {
       const { fault } = error;
       const isUnheeded = prefilled && fault.kind === "diverged";
-      if (!isUnheeded && (fault.kind !== "refused_request" || !altered)) {
+      const isOurs = altered && (prefilled || !blamesAnother(fault));
+      if (!isUnheeded && (fault.kind !== "refused_request" || !isOurs)) {
         if (!configured || fault.kind !== "refused_request") return error;
         return new FaultError({ ...fault, configured }, { cause: error });
       }

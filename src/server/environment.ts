@@ -11,6 +11,8 @@ export interface Variables {
   readonly env: Environment;
   /** The origin of what a variable says. */
   originOf(name: string): Origin;
+  /** The names of those that stand in files. */
+  readonly fromFiles: ReadonlySet<string>;
   /** Files that were read, or would have been if they were there. */
   readonly files: readonly string[];
   /** Files that are there but cannot be read. */
@@ -46,6 +48,7 @@ export function readVariables(processEnv: Environment, folder: string): Variable
   }
   return {
     env: Object.fromEntries(values),
+    fromFiles: new Set(places.keys()),
     originOf(name) {
       const place = places.get(name);
       return { text: place ? `${name} (${place})` : name, at: name };

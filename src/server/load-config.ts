@@ -9,6 +9,7 @@ import { numberedOpenai } from "./dialects/numbered-openai.ts";
 import { type Draft, DraftWriter, merged, type Origins, originOf } from "./draft.ts";
 import { type Environment, readVariables, type Variables } from "./environment.ts";
 import { readKeysFile } from "./keys-file.ts";
+import { leftovers, strangers } from "./leftovers.ts";
 import { readYamlFile } from "./yaml-file.ts";
 
 /** A configuration and where it came from. */
@@ -104,6 +105,13 @@ function read(
     ...(said?.notices ?? []),
     ...others.flatMap((other) => (other ? [`${other.name} is not used: ${used} names the providers`] : [])),
   ];
+  if (!namesProviders && !ownFileOnly) notices.push(...strangers(variables));
+  if (!fromFile && !said && !ownFileOnly) {
+    const problems = leftovers(variables, folder);
+    // Whoever has got that far does not want to be answered by a demo.
+    if (problems.length > 0)
+      throw new ConfigError("what looks like a set-up (`everhop demo` starts the demo)", problems);
+  }
   if (!fromFile && !said) return { config: undefined, source: "nothing", origins: new Map(), notices };
   const source = [fromFile && file, said?.source].filter(Boolean).join(" and ");
   const written = [said, fromFile].filter((each) => each !== undefined).reduce<Draft>(merged, nothing);

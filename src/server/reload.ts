@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { inspect } from "node:util";
 import type { Clock } from "../runtime/clock.ts";
-import type { Gateway } from "./compose.ts";
+import { type Gateway, keysOf } from "./compose.ts";
 import { type Config, ConfigError } from "./config.ts";
 import type { Listener } from "./listener/listener.ts";
 import type { LoadedConfig } from "./load-config.ts";
@@ -33,6 +33,7 @@ export interface Reloading {
  */
 export function keepReloading({ clock, gateway, listener, started, ...on }: Reloading): () => void {
   let current = started;
+  let keys = keysIn(started.config);
   const reload = (why: string) => {
     let wanted: Reloading["started"] | undefined;
     const sinceMs = clock.wallTime();
@@ -48,7 +49,8 @@ export function keepReloading({ clock, gateway, listener, started, ...on }: Relo
       gateway.adopt(config, adminKeys);
       on.adopted(config, adminKeys);
       if (tls && started.config.server.tls) listener.renewTls(tls);
-      const what = differences(current.config, config);
+      const what = [...differences(current.config, config), ...renewedKeys(keys, config)];
+      keys = keysIn(config);
       const notices = loaded.notices.filter((notice) => !current.notices.includes(notice));
       current = wanted;
       watching.watch(filesOf(current), sinceMs);
@@ -106,6 +108,27 @@ function refuseLesserSource(before: LoadedConfig, after: Omit<LoadedConfig, "con
     const expected = `the providers would come from ${after.providersFrom}, no longer from ${before.providersFrom}: start anew if that is meant`;
     throw goneFrom(before, expected);
   }
+}
+
+/** The keys of each provider that has a file of them. */
+function keysIn(config: Config): ReadonlyMap<string, readonly string[]> {
+  return new Map(
+    config.providers.flatMap((provider, index) =>
+      provider.keys_file === undefined
+        ? []
+        : [[provider.name, keysOf(provider, index).keys.map(({ value }) => value)] as const],
+    ),
+  );
+}
+
+/** What is different in files of keys, in numbers: a rotation should be seen. */
+function renewedKeys(before: ReadonlyMap<string, readonly string[]>, config: Config): string[] {
+  return [...keysIn(config)].flatMap(([name, now]) => {
+    const old = before.get(name) ?? [];
+    const fresh = now.filter((key) => !old.includes(key)).length;
+    const gone = old.filter((key) => !now.includes(key)).length;
+    return fresh + gone === 0 ? [] : [`keys of ${name} (${now.length} now: ${fresh} new, ${gone} gone)`];
+  });
 }
 
 function filesOf({ files, config: { server } }: Reloading["started"]): readonly string[] {

@@ -111,7 +111,8 @@ async function serveConfig(
   const say = (line: string) => console.log(line);
   const clock = systemClock;
   const tls = readTlsFiles(config, source);
-  let ownKey = config.auth.admin_keys.length === 0 ? ownAdminKey(systemRng) : undefined;
+  // The demo has nothing to operate.
+  let ownKey = config.auth.admin_keys.length === 0 && !banner ? ownAdminKey(systemRng) : undefined;
   const adminKeys = ownKey ? [ownKey.key] : [];
   const { redact, learn } = createRedact();
   learn(config, adminKeys);

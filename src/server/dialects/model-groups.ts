@@ -124,10 +124,27 @@ function readGroup(path: string, variables: Variables) {
       const { text, at } = placeOf(isList ? `[${index}].${field}` : field);
       return { text, at: `${path}:${at}` };
     },
-    problems: [...unread, ...found].map((problem) => {
+    problems: [...unread, ...found, ...misspelt(value)].map((problem) => {
       return { ...problem, at: `${path}:${placeOf(problem.path).at}` };
     }),
   };
+}
+
+/** A key under another name would go to the endpoint as a parameter: in the body, for everybody to log. */
+const nearly = /^(api[_-]?key|key|token|base[_-]?url|url)$/i;
+
+function misspelt(value: unknown): ConfigProblem[] {
+  const list = Array.isArray(value)
+    ? value.map((each, index) => [`[${index}].`, each] as const)
+    : [["", value] as const];
+  return list.flatMap(([prefix, each]) =>
+    Object.keys(typeof each === "object" && each !== null ? each : {})
+      .filter((name) => nearly.test(name) && name !== "apikey" && name !== "baseurl")
+      .map((name) => {
+        const expected = `unknown key: expected ${/url/i.test(name) ? "baseurl" : "apikey"}`;
+        return { path: `${prefix}${name}`, value: "", expected };
+      }),
+  );
 }
 
 /** A file that cannot be read at all is one that has a problem more: the others are looked at all the same. */

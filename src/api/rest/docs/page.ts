@@ -71,7 +71,7 @@ const answer = await client.chat.completions.create({
 <section class="route" id="overview">
 <div class="told">
 <h1>HTTP API</h1>
-<p class="lead">OpenAI's API, answered by whichever provider can. Any client of it works here once its base URL is this address.</p>
+<p class="lead">OpenAI's API, answered by whichever provider can. Any client of it works here once its base URL is this address. Models and providers in the examples are examples: <code>GET /v1/models</code> lists those that are here.</p>
 <p>A request hops from endpoint to endpoint until it lands, and every hop can be seen: on one line in the header <code>x-everhop-trail</code> of each answer, whole in the body when the request says <code>x-everhop-include-trail: true</code>.</p>
 <h4>Keys</h4>
 <p>${phrase(isOpen ? "This gateway is open: whoever reaches it is served, with any key or none. Where callers are configured they show a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`." : "Callers show their key as `Authorization: Bearer KEY` or `X-API-Key: KEY`, operators theirs as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`.")}</p>

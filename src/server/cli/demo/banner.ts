@@ -44,6 +44,8 @@ Paste into another terminal, in this folder:
 
 ${commands.join("\n")}
 
+In a browser: ${address}/docs, with a page to try it.
+
 ${traffic} Ctrl-C ends it. ${real}
 `;
 }

@@ -9,7 +9,8 @@ const run = promisify(execFile);
 
 /** What the browser shows of an element's source: entities become what they stand for, tags vanish. */
 const textOf = (source: string) =>
-  source.replace(/<[^>]+>/g, "").replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+  source.replace(/<[^>]+>/g, "").replace(/&(amp|lt|gt|quot|#39);/g, (_, name: keyof typeof entities) => entities[name]);
+const entities = { amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'" };
 
 const commandsOf = (page: string) =>
   [...page.matchAll(/<pre tabindex="0"><code>(curl[\s\S]+?)<\/code>/g)].map(([, source = ""]) => textOf(source));

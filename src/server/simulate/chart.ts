@@ -1,5 +1,5 @@
 import { clockText } from "../../simulation/time-text.ts";
-import { html, type Markup } from "./markup.ts";
+import { type Html, html } from "./markup.ts";
 
 /** One line or one layer of a chart. */
 export interface Series {
@@ -32,7 +32,7 @@ export interface TimeFrame {
 const side = 1000;
 
 /** A chart as a figure. @param id tells it apart, for the page's script */
-export function chartFigure(chart: Chart, frame: TimeFrame, id: number): Markup {
+export function chartFigure(chart: Chart, frame: TimeFrame, id: number): Html {
   const [low, high] = rangeOf(chart);
   const y = (value: number) => round(side - ((value - low) / (high - low)) * side);
   const ticks = ticksOf(low, high);
@@ -50,7 +50,7 @@ ${timeAxis(frame)}
 }
 
 /** Colours and names of what a chart shows. */
-function legend({ series }: Chart): Markup {
+function legend({ series }: Chart): Html {
   return html`<ul class="legend">${series.map(
     ({ name, colour, style }) =>
       html`<li><i class="key ${style === "dashed" && "dashed"}" style="--c:var(--c${colour})"></i>${name}</li>`,
@@ -75,7 +75,7 @@ export function bandRow(
   label: string,
   stretches: readonly { readonly fromMs: number; readonly toMs: number; readonly state: string }[],
   { durationMs }: TimeFrame,
-): Markup {
+): Html {
   const percent = (ms: number) => round((100 * Math.min(ms, durationMs)) / durationMs);
   return html`<div class="band"><span class="label" title="${label}">${label}</span><div class="track">${stretches
     .filter(({ fromMs }) => fromMs < durationMs)
@@ -86,12 +86,12 @@ export function bandRow(
 }
 
 /** When begins and ends. */
-export function timeAxis({ durationMs }: TimeFrame): Markup {
+export function timeAxis({ durationMs }: TimeFrame): Html {
   const marks = [0, 0.25, 0.5, 0.75, 1];
   return html`<div class="time" aria-hidden="true">${marks.map((mark) => html`<span style="left:${mark * 100}%">${clockText(durationMs * mark)}</span>`)}</div>`;
 }
 
-function shades({ phases, durationMs }: TimeFrame): Markup[] {
+function shades({ phases, durationMs }: TimeFrame): Html[] {
   const x = (ms: number) => round((side * Math.min(ms, durationMs)) / durationMs);
   return phases.map(
     ({ fromMs, toMs }) =>
@@ -100,14 +100,14 @@ function shades({ phases, durationMs }: TimeFrame): Markup[] {
 }
 
 /** The phases' numbers; their names stand in the page's list of them. */
-function badges({ phases, durationMs }: TimeFrame): Markup[] {
+function badges({ phases, durationMs }: TimeFrame): Html[] {
   return phases.map(
     ({ name, fromMs }, index) =>
       html`<b class="badge" style="left:${round((100 * fromMs) / durationMs)}%" title="${name}">${index + 1}</b>`,
   );
 }
 
-function path({ values, colour, style }: Series, y: (value: number) => number): Markup {
+function path({ values, colour, style }: Series, y: (value: number) => number): Html {
   const step = side / values.length;
   let text = "";
   let drawing = false;
@@ -127,7 +127,7 @@ function path({ values, colour, style }: Series, y: (value: number) => number): 
 }
 
 /** What is missing to the whole. */
-function loss({ values }: Series, y: (value: number) => number): Markup {
+function loss({ values }: Series, y: (value: number) => number): Html {
   const step = side / values.length;
   const stretches = values.flatMap((value, index) =>
     value === undefined || value === 100
@@ -137,7 +137,7 @@ function loss({ values }: Series, y: (value: number) => number): Markup {
   return html`<path class="loss" d="${stretches.join("")}"/>`;
 }
 
-function layers(series: readonly Series[], y: (value: number) => number): Markup[] {
+function layers(series: readonly Series[], y: (value: number) => number): Html[] {
   const count = series[0]?.values.length ?? 0;
   const step = side / Math.max(1, count);
   let floor: number[] = Array.from({ length: count }, () => 0);

@@ -3,7 +3,7 @@ import { clockText, durationText } from "../../simulation/time-text.ts";
 import { bandRow, type Chart, chartData, chartFigure, type Series, type TimeFrame, timeAxis } from "./chart.ts";
 import { type Difference, differencesOf, differenceText } from "./difference.ts";
 import { answersOf, layersOf } from "./layers.ts";
-import { embedded, html, Markup } from "./markup.ts";
+import { embedded, Html, html } from "./markup.ts";
 import { pageScript } from "./page-script.ts";
 import { pageStyle } from "./page-style.ts";
 import type { Rehearsed } from "./terminal-report.ts";
@@ -23,7 +23,7 @@ export function htmlReport(first: Rehearsed, second?: Rehearsed): string {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
 <title>${scenario} · Everhop</title>
-<style>${new Markup(pageStyle)}</style>
+<style>${new Html(pageStyle)}</style>
 </head>
 <body>
 <main>
@@ -45,18 +45,18 @@ ${skipTable(all.map((each) => each.report))}
 </main>
 <div id="tip"></div>
 <script type="application/json" id="data">${embedded({ ...frame, phases: undefined, charts: charts.map(chartData) })}</script>
-<script>${new Markup(pageScript)}</script>
+<script>${new Html(pageScript)}</script>
 </body>
 </html>
 `;
   return page.text;
 }
 
-function tag(index: number): Markup {
+function tag(index: number): Html {
   return html`<b class="tag ${index === 1 && "b"}">${index === 0 ? "A" : "B"}</b>`;
 }
 
-function cards({ headline, streams }: Report): Markup {
+function cards({ headline, streams }: Report): Html {
   const { availabilityPercent, firstContent, total, costUsd } = headline;
   const availability = availabilityPercent ?? 100;
   const unserved = headline.failed + headline.broken + headline.gaveUp;
@@ -79,7 +79,7 @@ function costNote({ costUsd, possiblyBilledUsd = 0, unpriced }: Report["headline
   return possiblyBilledUsd >= 0.01 ? `perhaps ${moneyText(possiblyBilledUsd)} more in vain` : "of all answers";
 }
 
-function phaseList(phases: readonly PhaseReport[]): Markup | undefined {
+function phaseList(phases: readonly PhaseReport[]): Html | undefined {
   if (phases.length === 0) return undefined;
   return html`<ol class="phases">${phases.map(
     ({ name, fromMs, toMs, does, endpoints }, index) =>
@@ -187,7 +187,7 @@ function coloursOf(endpoints: readonly EndpointReport[]): Map<number, string> {
 /** More rows than these tell nobody anything. */
 const mostBands = 24;
 
-function breakerBands(report: Report, frame: TimeFrame, which: number | undefined): Markup {
+function breakerBands(report: Report, frame: TimeFrame, which: number | undefined): Html {
   const opened = report.endpoints.filter(({ breaker }) => breaker.opened > 0);
   const shown = opened.slice(0, mostBands);
   const title = `${which === undefined ? "" : which === 0 ? "A: " : "B: "}${which === undefined ? "Breakers" : "breakers"}`;
@@ -217,13 +217,13 @@ interface HtmlColumn {
 /** A page is to be read: what is more stands in the document for programs. */
 const mostRows = 100;
 
-function table(columns: readonly HtmlColumn[], rows: readonly (readonly (string | Markup)[])[]): Markup {
+function table(columns: readonly HtmlColumn[], rows: readonly (readonly (string | Html)[])[]): Html {
   const kind = (index: number) => (columns[index]?.number ? "n" : "");
   return html`<div class="scroll"><table><thead><tr>${columns.map(({ title }, index) => html`<th class="${kind(index)}">${title}</th>`)}</tr></thead>
 <tbody>${rows.slice(0, mostRows).map((row) => html`<tr>${row.map((cell, index) => html`<td class="${kind(index)}">${cell}</td>`)}</tr>`)}</tbody></table></div>${rows.length > mostRows && html`<p class="note">and ${countText(rows.length - mostRows)} more</p>`}`;
 }
 
-function differenceTable(differences: readonly Difference[]): Markup {
+function differenceTable(differences: readonly Difference[]): Html {
   return table(
     [{ title: "" }, { title: "A", number: true }, { title: "B", number: true }, { title: "difference", number: true }],
     differences.map((difference) => {
@@ -235,11 +235,11 @@ function differenceTable(differences: readonly Difference[]): Markup {
 }
 
 /** The first cell of a row where two configurations stand in one table. */
-function which(reports: readonly Report[], report: Report): Markup[] {
+function which(reports: readonly Report[], report: Report): Html[] {
   return reports.length > 1 ? [tag(reports.indexOf(report))] : [];
 }
 
-function endpointTable(reports: readonly Report[]): Markup {
+function endpointTable(reports: readonly Report[]): Html {
   const rows = reports.flatMap((report) => {
     const colours = coloursOf(report.endpoints);
     return report.endpoints.map((each, index) => [
@@ -282,7 +282,7 @@ function failureText({ failuresByOutcome }: EndpointReport): string {
   return failuresByOutcome.length > 1 ? `mostly ${first?.outcome}` : (first?.outcome ?? "");
 }
 
-function faultTable(reports: readonly Report[]): Markup | undefined {
+function faultTable(reports: readonly Report[]): Html | undefined {
   const after = (ms: number | undefined) => (ms === undefined ? nothing : `+${durationText(ms)}`);
   const rows = reports.flatMap((report) =>
     report.faults.map((fault) => [
@@ -310,7 +310,7 @@ function faultTable(reports: readonly Report[]): Markup | undefined {
   return html`<h2>Lost and found</h2>${table(columns, rows)}`;
 }
 
-function refusalTable(reports: readonly Report[]): Markup | undefined {
+function refusalTable(reports: readonly Report[]): Html | undefined {
   const ways: Readonly<Record<string, string>> = {
     failed: "refused",
     broken: "broke off",
@@ -339,7 +339,7 @@ function refusalTable(reports: readonly Report[]): Markup | undefined {
   return html`<h2>Not served</h2>${table(columns, rows)}`;
 }
 
-function skipTable(reports: readonly Report[]): Markup | undefined {
+function skipTable(reports: readonly Report[]): Html | undefined {
   const rows = reports.flatMap((report) =>
     report.skips.map(({ reason, count, endpoints }) => [
       ...which(reports, report),

@@ -11,17 +11,31 @@ export class Html {
 export type Piece = string | number | false | undefined | Html | readonly Piece[];
 
 /** A template of HTML: texts that are put in are escaped, HTML is not. */
-export function html(strings: TemplateStringsArray, ...pieces: readonly Piece[]): Html {
-  return new Html(strings.reduce((text, string, index) => text + rendered(pieces[index - 1]) + string));
+export type HtmlTemplate = (strings: TemplateStringsArray, ...pieces: readonly Piece[]) => Html;
+
+/** @param escaped makes a text such that it may stand in an element or in a quoted attribute */
+export function htmlTemplate(escaped: (text: string) => string): HtmlTemplate {
+  const rendered = (piece: Piece): string => {
+    if (piece === undefined || piece === false) return "";
+    if (piece instanceof Html) return piece.text;
+    return typeof piece === "object" ? piece.map(rendered).join("") : escaped(String(piece));
+  };
+  return (strings, ...pieces) =>
+    new Html(strings.reduce((text, string, index) => text + rendered(pieces[index - 1]) + string));
 }
 
-function rendered(piece: Piece): string {
-  if (piece === undefined || piece === false) return "";
-  if (piece instanceof Html) return piece.text;
-  if (typeof piece === "string") return escaped(piece);
-  return typeof piece === "number" ? String(piece) : piece.map(rendered).join("");
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/** Nothing of the text ends an element or an attribute. */
+export function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
+/** The template of the documentation. */
+export const html = htmlTemplate(escaped);

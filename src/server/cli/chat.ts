@@ -17,8 +17,8 @@ import { converse } from "./chat/conversation.ts";
 import { failureLines } from "./chat/failure-lines.ts";
 import { hopLines } from "./chat/hop-lines.ts";
 import { paint } from "./chat/paint.ts";
-import { harmless, harmlessJson, printable } from "./chat/terminal-text.ts";
 import { type Listener, type Turn, takeTurn, textOf } from "./chat/turn.ts";
+import { harmless, harmlessJson, printable } from "./terminal-text.ts";
 
 /** Flags of `chat`. */
 export interface ChatFlags {

@@ -1,6 +1,7 @@
 import { styleText } from "node:util";
 import type { RouteObserver } from "../../routing/observer.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "../../routing/trail.ts";
+import { printable } from "./terminal-text.ts";
 
 /** Which hops are told: all of them, those that failed, or none. */
 export type HopLogLevel = "debug" | "info" | "error";
@@ -35,7 +36,9 @@ export function createHopLog(write: (line: string) => void, level: HopLogLevel, 
         half_open: "breaker lets a call through to see",
         closed: "breaker closes",
       };
-      write(`${styleText("dim", clockTime(now))}  ${printable(endpoint)}  ${styleText(colour, words[state])}${until}`);
+      write(
+        `${styleText("dim", clockTime(now))}  ${printable(endpoint, 80)}  ${styleText(colour, words[state])}${until}`,
+      );
     },
   };
 }
@@ -54,7 +57,7 @@ function attemptLine(trail: Trail, attempt: AttemptRecord): string {
   const cells = [
     start(trail, attempt.startTimeMs + durationMs),
     `hop ${index}`,
-    printable(`${endpoint}${keyName && `#${keyName}`}`).padEnd(20),
+    printable(`${endpoint}${keyName && `#${keyName}`}`, 80).padEnd(20),
     styleText(good ? "green" : "red", result.padEnd(20)),
     times.filter(Boolean).join(", "),
   ];
@@ -69,7 +72,7 @@ function skipLine(trail: Trail, skip: SkipRecord, wallMs: number): string {
     [
       start(trail, wallMs),
       `skip ${beforeAttempt}`,
-      printable(endpoint).padEnd(20),
+      printable(endpoint, 80).padEnd(20),
       styleText("yellow", reason.padEnd(20)),
     ].join("  ") + (told && styleText("dim", `  ${told}`))
   );
@@ -81,14 +84,9 @@ function seconds(ms: number): string {
 
 /** When, and of which request: the trace id's beginning tells lines of one request. */
 function start({ traceId, model }: Trail, wallMs: number): string {
-  return `${styleText("dim", `${clockTime(wallMs)}  ${traceId.slice(0, 8)}`)}  ${printable(model)}`;
+  return `${styleText("dim", `${clockTime(wallMs)}  ${traceId.slice(0, 8)}`)}  ${printable(model, 80)}`;
 }
 
 function clockTime(wallMs: number): string {
   return new Date(wallMs).toISOString().slice(11, 23);
-}
-
-/** A caller may put anything into a model's name; a terminal obeys some of it. */
-function printable(name: string): string {
-  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?").slice(0, 80);
 }

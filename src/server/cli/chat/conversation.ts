@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
+import { printable } from "../terminal-text.ts";
 import type { Paint } from "./paint.ts";
-import { printable } from "./terminal-text.ts";
 
 /** What a conversation needs of the one who leads it. */
 export interface Talk {

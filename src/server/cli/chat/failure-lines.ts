@@ -1,6 +1,6 @@
 import { ChatCallError } from "../../../api/rpc/chat-caller.ts";
+import { harmless, printable } from "../terminal-text.ts";
 import type { Paint } from "./paint.ts";
-import { harmless, printable } from "./terminal-text.ts";
 
 /** Where a call went, and how far it came. */
 export interface Whereabouts {

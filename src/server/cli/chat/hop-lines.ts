@@ -1,7 +1,7 @@
 import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { AttemptOutcome, type RouteTrail, SkipReason } from "../../../chat/messages.ts";
+import { printable } from "../terminal-text.ts";
 import type { Paint } from "./paint.ts";
-import { printable } from "./terminal-text.ts";
 
 type Attempt = RouteTrail["attempts"][number];
 type Skip = RouteTrail["skips"][number];

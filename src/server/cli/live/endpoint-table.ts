@@ -1,5 +1,5 @@
 import { durationText } from "../../../simulation/time-text.ts";
-import { printable } from "../chat/terminal-text.ts";
+import { printable } from "../terminal-text.ts";
 import { clipped, fitted, joined, type Line, line, lineWidth } from "./line.ts";
 import type { Beat } from "./pulse.ts";
 import type { EndpointStanding } from "./standing.ts";

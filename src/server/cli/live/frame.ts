@@ -1,5 +1,5 @@
-import { printable } from "../chat/terminal-text.ts";
 import type { TrafficTally } from "../demo/traffic.ts";
+import { printable } from "../terminal-text.ts";
 import { type EndpointNames, endpointNames, endpointTable } from "./endpoint-table.ts";
 import type { LiveCounts, LiveEvent, LiveRequest } from "./feed.ts";
 import { clipped, joined, type Line, line, lineWidth, spread } from "./line.ts";

@@ -1,6 +1,6 @@
 import type { AttemptRecord, SkipRecord } from "../../../routing/trail.ts";
 import { durationText } from "../../../simulation/time-text.ts";
-import { printable } from "../chat/terminal-text.ts";
+import { printable } from "../terminal-text.ts";
 import { isResumed, type LiveEvent, type LiveRequest } from "./feed.ts";
 import { joined, type Line, line, lineWidth, type Span, spread } from "./line.ts";
 

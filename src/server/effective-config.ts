@@ -29,7 +29,7 @@ function shownValue(value: unknown, steps: readonly PropertyKey[]): unknown {
   }
   if (inParams && typeof value === "string" && /key|token|secret|password|authorization/i.test(name)) return masked;
   if (typeof value === "number" && !inParams) {
-    if (durations.has(name) && !/^providers\[\d+\]\.budget/.test(path)) return durationText(value);
+    if (durations.has(name)) return durationText(value);
     if (sizes.has(name) && path.startsWith("server.limits.")) return sizeText(value);
   }
   if (Array.isArray(value)) return value.map((each, index) => shownValue(each, [...steps, index]));

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { checkConfig } from "../../src/server/config.ts";
 import { configMembers, configSchema } from "../../src/server/config-schema.ts";
 import { everhopIn, folderWith, root } from "../support/program.ts";
 
@@ -149,4 +150,33 @@ describe("the JSON Schema of the file", () => {
       expect(validate(wrong), JSON.stringify(wrong)).toBe(false);
     }
   });
+});
+
+test("what check prints is a configuration that comes to the same: no unit is lost on the way", async () => {
+  // Every member whose value is shown in other words than it is held in, with a value that is no default.
+  const said = `server:
+  limits: { body: 5MiB, buffered: 1GiB, stalled: 11s, heartbeat: 1500ms, stream_total: 3m, stream_size: 7KiB }
+auth:
+  callers: [{ name: team, key: "sk-test-canary-team", queue: { max_wait: 90s } }]
+providers:
+  - name: a
+    base_url: http://127.0.0.1:1/v1/
+    keys: ["sk-test-canary-a"]
+    timeout: 61
+    timeouts: { connect: 250ms, first_token: 2m, idle: 1h, total: 1.5 }
+    models: [{ id: m, prices: { input_per_1k: 0.1, output_per_1k: 0.25 }, context_window: 5000 }]
+    health_check: { interval: 7s, timeout: 900ms }
+models:
+  - { name: think, targets: [{ provider: a, model: m, timeout: 3s, params: { max: 7, temperature: 0.5 } }] }
+routing:
+  patience: 10ms
+  last_patience: 4s
+  backoff: { base: 3ms, max: 5s }
+  breaker: { window: 8s, open: 2s, quick_cap: 3s, slow_cap: 4m, sole_cap: 6s }
+  queue: { max_wait: 77ms }
+drain: { pre_stop: 0, grace: 2h }
+`;
+  const { output } = await check({ "everhop.yaml": said });
+  const back = output.replace("[secret]", "sk-test-canary-team").replace("[secret]", "sk-test-canary-a");
+  expect(checkConfig(parse(back), "what was printed")).toEqual(checkConfig(parse(said), "what was said"));
 });

@@ -14,7 +14,9 @@ export function createFrontDoor(edge: Edge): (request: IncomingMessage, response
   return (request, response, peer) => {
     const [path = "/"] = (request.url ?? "/").split("?", 1);
     const rpcAccess = rpc.accessOn(path);
-    const access = rpcAccess ?? accessOn(path);
+    // Who is asked for by REST is looked up again where it is served; here only for those who need it sooner.
+    const isAskedNow = edge.ownMachineOnly || request.headers.origin !== undefined;
+    const access = rpcAccess ?? (isAskedNow ? accessOn(path) : undefined);
     if (request.headers.origin !== undefined && cors(request, response, access)) return;
     // What anybody may know, and what there is not, has no need of it.
     const isGuarded = edge.ownMachineOnly && access !== undefined && access !== "public";

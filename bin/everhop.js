@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import module from "node:module";
 import { fileURLToPath } from "node:url";
 
 // Plain JavaScript, so that an old Node gets a sentence instead of a syntax error.
@@ -19,5 +20,8 @@ if (major < 24) {
   );
   process.exit(2);
 }
+// What is compiled once need not be at the next start. It lies beside the code and not in a folder that anybody may write to: who can
+// change it there could change the code as well. Where nothing may be written, it is done without.
+module.enableCompileCache(fileURLToPath(new URL("../node_modules/.cache/everhop", import.meta.url)));
 const { main } = await import("../src/server/main.ts");
 process.exitCode = await main(process.argv);

@@ -19,6 +19,8 @@ export interface Edge {
   readonly limits: EdgeLimits;
   /** Whether it is open without anybody having said so: then it is for programs on its own machine. */
   readonly ownMachineOnly: boolean;
+  /** Whether what is asked most may take its short way. */
+  readonly lanes: boolean;
   /** Origins whose pages may call, exactly as browsers name them; `*` is all. */
   readonly corsOrigins: readonly string[];
   readonly rng: Rng;
@@ -82,7 +84,8 @@ export type HeaderOf = (name: string) => string | undefined | null;
 /** Reads or makes a request's ids. Ids of the caller's own are kept when they are fit for a log. */
 export function identityOf(header: HeaderOf, rng: Rng): RequestIdentity {
   const given = header("x-request-id");
-  const parent = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/.exec(header("traceparent") ?? "")?.[1];
+  const traceparent = header("traceparent");
+  const parent = traceparent ? /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/.exec(traceparent)?.[1] : undefined;
   return {
     requestId: given && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomHex(rng, 24)}`,
     traceId: parent && !/^0+$/.test(parent) ? parent : randomHex(rng, 32),

@@ -9,7 +9,7 @@ const ownName = /^(?:(?:[a-z0-9-]+\.)*localhost|\d+\.\d+\.\d+\.\d+|\[[\da-f:.]+\
  * keys behind the port and read what comes. It cannot claim to be `localhost`, or an address.
  * @returns undefined when nothing is
  */
-export function foreignName({ headers }: IncomingMessage): Violation | undefined {
+export function foreignName({ headers }: Pick<IncomingMessage, "headers">): Violation | undefined {
   const name = headers[":authority"] ?? headers.host ?? "localhost";
   if (typeof name === "string" && ownName.test(name)) return undefined;
   const description =

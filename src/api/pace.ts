@@ -1,13 +1,18 @@
-import type { ServerResponse } from "node:http";
 import { FaultError } from "../chat/fault.ts";
 import { CallerGone } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 
 /** What an answer is written to, of either version of HTTP. */
-export type Sink = Pick<
-  ServerResponse,
-  "write" | "end" | "on" | "off" | "destroy" | "destroyed" | "writableEnded" | "writableFinished"
->;
+export interface Sink {
+  readonly destroyed: boolean;
+  readonly writableEnded: boolean;
+  readonly writableFinished: boolean;
+  write(bytes: Uint8Array): boolean;
+  end(): unknown;
+  destroy(): unknown;
+  on(event: "drain" | "close", listener: () => void): unknown;
+  off(event: "drain" | "close", listener: () => void): unknown;
+}
 
 /** Whether nobody takes what would be written now. An answer over HTTP/2 does not know by itself; its stream does. */
 export function isGone(sink: Sink): boolean {

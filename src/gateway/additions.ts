@@ -55,8 +55,8 @@ function blamesAnother(fault: Fault): boolean {
  */
 export function createAdditions(memory: AdditionMemory): CallAdditions {
   /** What an endpoint refused with the last request, and so is not asked for again: of two things that one which is refused more often. */
-  const withheld = new Map<string, { readonly what: Addition; readonly isRefused: boolean }>();
-  const asks = (target: Target, what: Addition) => !memory.refuses(target, what) && !withheld.has(target.id);
+  let withheld: Map<string, { readonly what: Addition; readonly isRefused: boolean }> | undefined;
+  const asks = (target: Target, what: Addition) => !memory.refuses(target, what) && !withheld?.has(target.id);
   return {
     for: (target) => ({ usage: asks(target, "usage"), prefill: asks(target, "prefill") }),
     blamed(target, { altered, prefilled, configured }, error) {
@@ -69,11 +69,12 @@ export function createAdditions(memory: AdditionMemory): CallAdditions {
       }
       // An endpoint that had nothing to add may have been right, for the text may have been whole; one that answers anew was not.
       const isRefused = !isUnheeded || fault.anew;
+      withheld ??= new Map();
       withheld.set(target.id, { what: prefilled ? "prefill" : "usage", isRefused });
       return new FaultError({ ...fault, kind: "addition_refused" }, { cause: error });
     },
     succeeded(target) {
-      const held = withheld.get(target.id);
+      const held = withheld?.get(target.id);
       if (held?.isRefused) memory.remember(target, held.what);
     },
   };

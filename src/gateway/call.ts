@@ -103,9 +103,7 @@ export function enter(
   const { clock, maxDurationMs } = machine;
   const { caller, timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
   const leave = machine.admission.admit(caller);
-  const { source, unlink } = linkedCancellation(call.cancellation);
-  const disarm =
-    call.timeoutMs === undefined ? () => {} : clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
+  const { cancellation, letGo } = bounded(clock, call);
   const affinityKey = affinityOf(machine, call);
   const now = clock.now();
   let size: PromptSize | undefined;
@@ -116,7 +114,7 @@ export function enter(
   return {
     options: {
       classify: verdictOf,
-      cancellation: source,
+      cancellation,
       deadline: now + Math.min(timeoutMs, patienceMs, maxDurationMs),
       maxAttempts: 1 + (call.retryCount ?? Number.POSITIVE_INFINITY),
       traceId: call.traceId,
@@ -126,12 +124,30 @@ export function enter(
     },
     callerDeadline: now + timeoutMs,
     release() {
-      disarm();
-      unlink();
+      letGo();
       leave();
     },
   };
 }
+
+/** A call's cancellation, which its own deadline calls off as well, if it has one. */
+function bounded(
+  clock: Clock,
+  { cancellation, timeoutMs }: Call,
+): { readonly cancellation: Cancellation; letGo(): void } {
+  if (timeoutMs === undefined) return { cancellation, letGo: nothing };
+  const { source, unlink } = linkedCancellation(cancellation);
+  const disarm = clock.schedule(timeoutMs, () => source.cancel(new DeadlineExceeded()));
+  return {
+    cancellation: source,
+    letGo() {
+      disarm();
+      unlink();
+    },
+  };
+}
+
+function nothing(): void {}
 
 /** An answer's length when nobody says. */
 const typicalAnswerTokens = 500;

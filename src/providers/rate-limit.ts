@@ -20,11 +20,12 @@ const leastEpochMs = 1e11;
  * sensible is said of when it is not
  */
 export function remainingReset(headers: Headers): number | undefined {
-  const sentAt = Date.parse(header(headers, "date") ?? "");
   let longest: number | undefined;
   for (const counter of counters) {
     // A counter below zero is no counter: some say -1 where there is no limit.
-    if (!/^\s*0+(\.0*)?\s*$/.test(header(headers, `x-ratelimit-remaining${counter}`) ?? "")) continue;
+    const remaining = header(headers, `x-ratelimit-remaining${counter}`);
+    if (remaining === undefined || !/^\s*0+(\.0*)?\s*$/.test(remaining)) continue;
+    const sentAt = Date.parse(header(headers, "date") ?? "");
     const ms = resetMs(header(headers, `x-ratelimit-reset${counter}`) ?? "", sentAt);
     if (ms !== undefined) longest = Math.max(longest ?? 0, Math.min(ms, longestMs));
   }

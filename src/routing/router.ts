@@ -261,13 +261,20 @@ export function createRouter(machine: {
       function start(grant: Grant<E>, waited: Waited | undefined, purpose: Purpose | undefined): void {
         const lease = begin(journey, options, request, { grant, waited, purpose });
         running.add(lease);
-        unlessCancelled(() => attempt(lease), lease.cancellation)
+        const onFailure = (error: unknown) => {
+          if (running.delete(lease)) failed(lease, grant, purpose, error);
+        };
+        // Nobody waits for work that is called off; what it brings afterwards is the work's own to close.
+        const stop = lease.cancellation.onCancel((reason) => Promise.reject(reason).catch(onFailure).catch(reject));
+        attempt(lease)
           .then(
             (value) => {
+              stop();
               if (running.delete(lease)) over({ landed: { value, lease, grant } });
             },
             (error) => {
-              if (running.delete(lease)) failed(lease, grant, purpose, error);
+              stop();
+              onFailure(error);
             },
           )
           .catch(reject);
@@ -444,12 +451,4 @@ function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): 
     return position < 0 ? usefulness.length : position;
   };
   return failures.reduce((best, failure) => (rank(failure) <= rank(best) ? failure : best));
-}
-
-/** Waits for work, but no longer than somebody wants it. What the work brings afterwards is the work's own to close. */
-function unlessCancelled<T>(work: () => Promise<T>, cancellation: Cancellation): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const stop = cancellation.onCancel(reject);
-    work().then(resolve, reject).finally(stop);
-  });
 }

@@ -29,8 +29,10 @@ interface Listener {
 class Source implements CancellationSource {
   cancelled = false;
   reason: unknown;
-  /** Made when somebody listens. */
-  #listeners: Set<Listener> | undefined;
+  /** Nearly always the only one: a set costs as much as all the rest. */
+  #first: Listener | undefined;
+  /** Made when more than one listen at once. */
+  #others: Set<Listener> | undefined;
 
   onCancel(listener: (reason: unknown) => void): () => void {
     if (this.cancelled) {
@@ -38,10 +40,14 @@ class Source implements CancellationSource {
       return () => {};
     }
     const entry = { call: listener };
-    this.#listeners ??= new Set();
-    this.#listeners.add(entry);
+    if (!this.#first && !this.#others?.size) this.#first = entry;
+    else {
+      this.#others ??= new Set();
+      this.#others.add(entry);
+    }
     return () => {
-      this.#listeners?.delete(entry);
+      if (this.#first === entry) this.#first = undefined;
+      else this.#others?.delete(entry);
     };
   }
 
@@ -49,9 +55,12 @@ class Source implements CancellationSource {
     if (this.cancelled) return;
     this.cancelled = true;
     this.reason = reason;
-    const pending = this.#listeners;
-    this.#listeners = undefined;
-    for (const { call } of pending ?? []) call(reason);
+    const first = this.#first;
+    const others = this.#others;
+    this.#first = undefined;
+    this.#others = undefined;
+    first?.call(reason);
+    for (const { call } of others ?? []) call(reason);
   }
 }
 

@@ -36,13 +36,15 @@ export function seededRng(seed: number): Rng {
   };
 }
 
+/** Two hexadecimal digits for each byte. */
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** `digits` lower-case hexadecimal digits, for ids: 32 make a W3C trace id. */
 export function randomHex(rng: Rng, digits: number): string {
   let text = "";
   while (text.length < digits) {
-    text += Math.floor(rng.next() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0");
+    const word = Math.floor(rng.next() * 2 ** 32);
+    text += `${hexOfByte[word >>> 24]}${hexOfByte[(word >>> 16) & 255]}${hexOfByte[(word >>> 8) & 255]}${hexOfByte[word & 255]}`;
   }
-  return text.slice(0, digits);
+  return text.length === digits ? text : text.slice(0, digits);
 }

@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Edge, Peer, Stage } from "../api/edge.ts";
-import { createFrontDoor } from "../api/front-door.ts";
+import { createFrontDoor, type StreamArrival } from "../api/front-door.ts";
 import { createAdditionMemory } from "../gateway/additions.ts";
 import { createAdmission } from "../gateway/admission.ts";
 import { createByteBudget } from "../gateway/byte-budget.ts";
@@ -40,6 +40,9 @@ const reasoningFirstContentMs = 10 * 60_000;
 /** The whole gateway but for its port. */
 export interface Gateway {
   handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
+  /** Whether a request over HTTP/2 can be answered by its stream alone; then `handleStream` does. */
+  wantsStream(headers: IncomingHttpHeaders): boolean;
+  handleStream(...arrival: StreamArrival): void;
   enter(stage: Stage): void;
   /** From now on nothing should be sent here, whatever the stage. */
   fail(reason: string): void;
@@ -136,7 +139,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     maxDurationMs,
   };
 
-  function edgeOf({ server: { limits, cors }, auth, routing }: Config, adminKeys: readonly string[]): Edge {
+  function edgeOf({ server: { limits, cors, lanes }, auth, routing }: Config, adminKeys: readonly string[]): Edge {
     return {
       ...lasting,
       machine: {
@@ -155,6 +158,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
       ),
       limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
       ownMachineOnly: auth.callers.length === 0 && !auth.open,
+      lanes,
       corsOrigins: cors.origins,
       loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
     };
@@ -186,7 +190,9 @@ export function compose(first: Config, machine: MachineParts): Gateway {
   }
 
   return {
-    handle: (request, response, peer) => door(request, response, peer),
+    handle: (request, response, peer) => door.handle(request, response, peer),
+    wantsStream: (headers) => door.wantsStream(headers),
+    handleStream: (...arrival) => door.handleStream(...arrival),
     fail(reason) {
       failure = reason;
     },

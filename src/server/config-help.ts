@@ -12,6 +12,8 @@ export const configHelp: Readonly<Record<string, string>> = {
   "server.tls.client_ca": "File of authorities in PEM: clients must show a certificate of one of them.",
   "server.cors": "What pages of other origins may do.",
   "server.cors.origins": "Origins whose pages may call, such as `https://app.example.com`; `*` is all.",
+  "server.lanes":
+    "Whether plain gRPC calls of ChatService take a short way past the framework that serves everything else. Nobody can tell which of the two has answered, but by what it costs.",
   "server.trusted_proxies":
     "Addresses and CIDR ranges of proxies that may say in `X-Real-IP` or `X-Forwarded-For` whose request it is.",
   "server.limits": "What clients may take.",
@@ -22,6 +24,8 @@ export const configHelp: Readonly<Record<string, string>> = {
   "server.limits.heartbeat": "Silence after which an event stream says that it is alive.",
   "server.limits.stream_total": "Longest stream, from its first content on.",
   "server.limits.stream_size": "Largest stream, in bytes or such as `64MiB`.",
+  "server.warm_up":
+    "Runs requests within the process before the port is open, for a quarter of a second at most: the first callers need not wait for code to be compiled.",
   auth: "Who may call.",
   "auth.open": "Serves whoever comes, also on other addresses than loopback.",
   "auth.anyone": "Limits of all who show no caller's key, together.",

@@ -336,9 +336,12 @@ export const fileSchema = z.strictObject({
       port: wholeNumber(0, 65_535).default(8000),
       tls: tls.optional(),
       cors: z.strictObject({ origins: z.array(origin).default([]) }).prefault({}),
+      lanes: onOff.default(true),
       /** Proxies that may say in X-Real-IP or X-Forwarded-For whose request it is. */
       trusted_proxies: z.array(addressRange).default([]),
       limits: serverLimits,
+      /** Whether the code of requests is run before the port is open. */
+      warm_up: flag.default(true),
     })
     .prefault({}),
   auth: z

@@ -1,10 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { chat } from "./cli/chat.ts";
-import { checkConfiguration } from "./cli/check.ts";
-import { explainModel } from "./cli/explain.ts";
-import { serve, serveDemo } from "./cli/serve.ts";
-import { simulate } from "./cli/simulate.ts";
-import { ConfigError } from "./config.ts";
+import { ConfigError } from "./config-problem.ts";
 import { version } from "./version.ts";
 
 /**
@@ -13,6 +8,7 @@ import { version } from "./version.ts";
  * @returns the exit code: 0 fine, 1 failed, 2 usage or configuration
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  // A command is imported when it is run: to load all of them would take longer than most of them do.
   const program = new Command("everhop")
     .description("An LLM gateway: one gRPC contract in front of every model provider.")
     .version(version)
@@ -30,7 +26,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     )
     .option("--no-live", "one line for each hop, also in the demo")
     .addOption(trafficOption())
-    .action(serve);
+    .action(async (flags) => (await import("./cli/serve.ts")).serve(flags));
   program
     .command("demo")
     .description("serve three simulated providers, whatever is configured, and show how requests hop between them")
@@ -39,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--live", liveHelp)
     .option("--no-live", "one line for each hop")
     .addOption(trafficOption())
-    .action((flags) => serveDemo(flags));
+    .action(async (flags) => (await import("./cli/serve.ts")).serveDemo(flags));
   program
     .command("check")
     .description("say what the configuration comes to, and where each value comes from; or everything that is wrong")
@@ -47,7 +43,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--groups <folder>", groupsHelp)
     .option("--json", "for programs")
     .option("--schema", "print the JSON Schema of the configuration file instead")
-    .action(checkConfiguration);
+    .action(async (file, flags) => (await import("./cli/check.ts")).checkConfiguration(file, flags));
   program
     .command("explain")
     .description("say which endpoints a model's requests would be sent to, in which order, and which not and why")
@@ -56,7 +52,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--groups <folder>", groupsHelp)
     .option("--caller <name>", "as this caller would be served")
     .option("--json", "for programs")
-    .action(explainModel);
+    .action(async (model, flags) => (await import("./cli/explain.ts")).explainModel(model, flags));
   program
     .command("chat")
     .description("ask a running gateway, and see the hops of the answer")
@@ -72,7 +68,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     )
     .option("--json", "for programs: one document, when all of it is there")
     .option("-i, --interactive", "a conversation, line by line")
-    .action(chat);
+    .action(async (words, flags) => (await import("./cli/chat.ts")).chat(words, flags));
   program
     .command("simulate")
     .description("rehearse an outage: the configured routing on a virtual clock, among providers that are not there")
@@ -86,7 +82,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option("--html <file>", "write a page with charts, too")
     .option("--compare <file>", "the same scenario with a second configuration, side by side")
     .addHelpText("after", simulateExamples)
-    .action(simulate);
+    .action(async (scenario, flags) => (await import("./cli/simulate.ts")).simulate(scenario, flags));
   try {
     await program.parseAsync(argv);
     // A command may have come to a bad end that it told of itself.

@@ -1,6 +1,7 @@
-import { ask, type Verdict } from "./verdict.ts";
+import { ask, type Question, type Verdict } from "./verdict.ts";
 
-// Has the judge look at Connect's own server and at ours, in the same way, and compares: whatever Connect passes we must pass.
+// Has the judge look at Connect's own server and at ours, in the same way, and compares: whatever Connect passes we must pass, with
+// our gRPC lane and without it.
 // The last line counts the cases of ours: passed, and failed beyond Connect's.
 
 const [judge] = process.argv.slice(2);
@@ -13,7 +14,7 @@ if (judge === undefined) {
 const mostShown = 20;
 
 /** A case that fails so often in a row has failed. */
-const mostTimes = 4;
+const mostTimes = 8;
 
 /** A message beyond the limit, over HTTP/2: Connect's own server answers it, but neither reads on nor resets, and the connection hangs. */
 const beyondConnect = "Server Message Size/HTTPVersion:2/**";
@@ -22,15 +23,26 @@ const plain = await ask({ judge, on: "plain", cases: ["--skip", beyondConnect] }
 tell("Connect for Node", plain);
 const common = await ask({ judge, on: "everhop", cases: ["--skip", beyondConnect] });
 tell("Everhop", common);
+const gRpc = ["--run", "**/Protocol:PROTOCOL_GRPC/**", "--skip", beyondConnect];
+const withoutLane = await ask({ judge, on: "everhop-without-lane", cases: gRpc });
+tell("Everhop without its gRPC lane, over gRPC", withoutLane);
 const further = await ask({ judge, on: "everhop", cases: ["--run", beyondConnect] });
 tell("Everhop, messages beyond the limit over HTTP/2 (Connect for Node does not come to an end)", further);
 
-const suspects = [...common.failures.keys()]
-  .filter((name) => !plain.failures.has(name))
-  .concat(...further.failures.keys());
-const failed = await failingAgain(suspects);
-const total = common.total + further.total;
-const alsoPlain = common.failures.size + further.failures.size - suspects.length;
+const beyondPlain = ({ failures }: Verdict) => [...failures.keys()].filter((name) => !plain.failures.has(name));
+const suspects = [...beyondPlain(common), ...further.failures.keys()];
+const suspectsWithoutLane = beyondPlain(withoutLane);
+const failed = [
+  ...(await failingAgain("everhop", suspects)),
+  ...(await failingAgain("everhop-without-lane", suspectsWithoutLane)),
+];
+const total = common.total + withoutLane.total + further.total;
+const alsoPlain =
+  common.failures.size +
+  withoutLane.failures.size +
+  further.failures.size -
+  suspects.length -
+  suspectsWithoutLane.length;
 if (alsoPlain > 0) console.info(`${alsoPlain} cases fail on both`);
 console.info(`${total - failed.length - alsoPlain} passed, ${failed.length} failed`);
 process.exitCode = failed.length === 0 && total > 0 ? 0 : 1;
@@ -40,11 +52,11 @@ process.exitCode = failed.length === 0 && total > 0 ? 0 : 1;
  * short of the length it has promised, for which HTTP/2 resets the stream if that comes before the answer's end.
  * @returns those that fail every time
  */
-async function failingAgain(names: readonly string[]): Promise<readonly string[]> {
+async function failingAgain(on: Question["on"], names: readonly string[]): Promise<readonly string[]> {
   let failing = names;
   for (let time = 2; time <= mostTimes && failing.length > 0; time += 1) {
     const cases = failing.filter((name) => name.includes("/")).flatMap((name) => ["--run", name]);
-    const again = cases.length > 0 ? await ask({ judge: judge ?? "", on: "everhop", cases }) : undefined;
+    const again = cases.length > 0 ? await ask({ judge: judge ?? "", on, cases }) : undefined;
     const still = failing.filter((name) => !name.includes("/") || again?.failures.has(name));
     for (const name of failing) if (!still.includes(name)) console.info(`passed when asked ${time} times: ${name}`);
     failing = still;

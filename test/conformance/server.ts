@@ -4,17 +4,18 @@ import { messageType, type ServerCompatRequest } from "./schema.ts";
 import { conformanceRoutes } from "./service.ts";
 
 // The program that the judge starts, once for each kind of server: it reads on stdin what kind, serves, tells on stdout where,
-// and is ended by a signal. `--on everhop` or `--on plain` says whose server it is.
+// and is ended by a signal. `--on everhop`, `--on everhop-without-lane` or `--on plain` says whose server it is.
 
 /** Each is loaded by itself: what one of them has wrong is not the other's. */
 const hosts: Readonly<Record<string, () => Promise<Host>>> = {
   everhop: async () => (await import("./everhop-host.ts")).everhopHost,
+  "everhop-without-lane": async () => (await import("./everhop-host.ts")).everhopHostWithoutLane,
   plain: async () => (await import("./plain-host.ts")).plainHost,
 };
 const [flag, name = ""] = process.argv.slice(2);
 const host = flag === "--on" ? await hosts[name]?.() : undefined;
 if (!host) {
-  console.error("usage: server.ts --on everhop|plain");
+  console.error("usage: server.ts --on everhop|everhop-without-lane|plain");
   process.exit(2);
 }
 

@@ -21,15 +21,16 @@ const jsonOptions = { registry };
 const service = conformanceService();
 const requestInfoType = messageType("ConformancePayload.RequestInfo");
 
+/** Its methods with one request. */
+export const oneRequest = {
+  unary: (request: Message, context: HandlerContext) => unary("UnaryResponse", request, context),
+  idempotentUnary: (request: Message, context: HandlerContext) => unary("IdempotentUnaryResponse", request, context),
+  serverStream,
+};
+
 /** The service by which the judge looks at a server: every answer is as the request wants it. `Unimplemented` is left out on purpose. */
 export function conformanceRoutes(router: ConnectRouter): void {
-  const implementation = {
-    unary: (request: Message, context: HandlerContext) => unary("UnaryResponse", request, context),
-    idempotentUnary: (request: Message, context: HandlerContext) => unary("IdempotentUnaryResponse", request, context),
-    clientStream,
-    serverStream,
-    bidiStream,
-  };
+  const implementation = { ...oneRequest, clientStream, bidiStream };
   // Of a service that is known only while running, types cannot tell which method streams what.
   router.service(service, implementation as unknown as Partial<ServiceImpl<typeof service>>, {
     jsonOptions,

@@ -14,7 +14,7 @@ export interface Question {
   /** The judge's program. */
   readonly judge: string;
   /** The server, as `server.ts` names it. */
-  readonly on: "everhop" | "plain";
+  readonly on: "everhop" | "everhop-without-lane" | "plain";
   /** The judge's own `--run` and `--skip`. */
   readonly cases: readonly string[];
 }

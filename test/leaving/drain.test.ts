@@ -1,3 +1,4 @@
+import http2 from "node:http2";
 import net from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -152,6 +153,24 @@ describe("SIGTERM", () => {
     await closed(everhop.port);
     await Promise.all(calls.map((call) => call.words(20)));
     await Promise.all(calls.map(({ over }) => over));
+    expect(await everhop.exited).toBe(0);
+  });
+
+  test("asks clients that come while the port is still open to go elsewhere, before it closes their connections", async () => {
+    const { everhop } = await start({ pre_stop: "2s", grace: "20s" });
+    everhop.child.kill("SIGTERM");
+    await everhop.said(/SIGTERM/);
+    const session = http2.connect(everhop.address);
+    session.on("error", () => {});
+    const asked = new Promise<{ code: number; lastStreamId: number }>((resolve) =>
+      session.once("goaway", (code, lastStreamId) => resolve({ code, lastStreamId })),
+    );
+    const request = session.request({ ":path": "/readyz" }).resume();
+    const status = new Promise((resolve) => request.on("response", (headers) => resolve(headers[":status"])));
+    expect(await status).toBe(503);
+    // Every stream that is on its way is still served: none is refused.
+    expect(await asked).toEqual({ code: 0, lastStreamId: 2 ** 31 - 1 });
+    expect(everhop.output()).not.toContain("Stopped.");
     expect(await everhop.exited).toBe(0);
   });
 

@@ -92,9 +92,11 @@ export async function openLab(setup: LabSetup = {}): Promise<Lab> {
   const gateway = compose(config, { clock, rng: systemRng, observer: {}, reportBug });
   const calls: Call[] = [];
   const listener = createListener(
-    (request, response, peer) => {
-      calls.push(written(request, response));
-      gateway.handle(request, response, peer);
+    {
+      handle(request, response, peer) {
+        calls.push(written(request, response));
+        gateway.handle(request, response, peer);
+      },
     },
     { clock, rng: systemRng, reportBug },
   );

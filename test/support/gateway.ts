@@ -8,7 +8,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { seededRng, systemRng } from "../../src/runtime/rng.ts";
 import { compose, type Gateway } from "../../src/server/compose.ts";
 import { checkConfig } from "../../src/server/config.ts";
-import { createListener, type Listener, type ListenerSetup } from "../../src/server/listener/listener.ts";
+import { createListener, type Door, type Listener, type ListenerSetup } from "../../src/server/listener/listener.ts";
 
 /** A gateway on a real port of its own. It closes itself, and its providers must be idle by then. */
 export interface TestGateway {
@@ -24,6 +24,8 @@ export interface TestGateway {
   readonly gateway: Gateway;
   readonly listener: Listener;
   readonly clock: Clock;
+  /** Requests that took the short way. */
+  readonly laneCalls: number;
 }
 
 /** Always the same time of day, so that answers made at different times may be equal; intervals are real. */
@@ -98,14 +100,22 @@ export async function startGateway(
     },
   };
   const clock = systemClock;
-  const checked = checkConfig(config, "the test");
+  const checked = checkConfig(withLanes(config), "the test");
   const gateway = compose(checked, {
     clock,
     rng: systemRng,
     observer,
     reportBug: (error) => bugs.push(error),
   });
-  const listener = createListener(gateway.handle, {
+  let laneCalls = 0;
+  const door: Door = {
+    ...gateway,
+    handleStream(...arrival) {
+      laneCalls += 1;
+      gateway.handleStream(...arrival);
+    },
+  };
+  const listener = createListener(door, {
     clock,
     rng: systemRng,
     trustedProxies: checked.server.trusted_proxies,
@@ -136,5 +146,15 @@ export async function startGateway(
     gateway,
     listener,
     clock,
+    get laneCalls() {
+      return laneCalls;
+    },
   };
+}
+
+/** A configuration with the lanes that `EVERHOP_LANES` asks for, `on` or `off`, unless it says itself: every test goes either way. */
+export function withLanes(config: object): object {
+  const { server } = config as { readonly server?: object };
+  const asked = process.env["EVERHOP_LANES"];
+  return asked === undefined ? config : { ...config, server: { lanes: asked, ...server } };
 }

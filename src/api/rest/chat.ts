@@ -7,8 +7,8 @@ import { type OpenStream, open } from "../../gateway/stream.ts";
 import { checkBody } from "../../providers/openai/check-body.ts";
 import { bodyCharacters } from "../../providers/openai/estimate.ts";
 import { arrayOf, countOf, type JsonObject, objectOf, textOf } from "../../providers/openai/json.ts";
-import { editMembers } from "../../providers/openai/json-members.ts";
-import { type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
+import { editMembers, withMembers } from "../../providers/openai/json-members.ts";
+import { type NativeAnswer, type NativeRequest, nativeLane } from "../../providers/openai/native-lane.ts";
 import { bodyContent } from "../../providers/openai/prompt-content.ts";
 import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Trail } from "../../routing/trail.ts";
@@ -37,18 +37,25 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
   const { value, provider, trail, latencyMs } = await complete(edge.machine, call, nativeLane(body));
   const seesTrail = call.caller.seesTrail;
   const wantsTrail = seesTrail && includesTrail(exchange.request);
-  const text = editMembers(value.text, {
-    // What an upstream says under the same name makes room: there are gateways behind gateways.
-    rename: { provider: "upstream_provider" },
-    remove: "provider" in value.json ? ["upstream_provider"] : [],
-    set: {
-      provider: JSON.stringify(provider),
-      latency_ms: String(Math.round(latencyMs)),
-      ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
-    },
-  });
+  const own = {
+    provider: JSON.stringify(provider),
+    latency_ms: String(Math.round(latencyMs)),
+    ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
+  };
+  const text = signed(value, own);
   const headers = answerHeaders(edge, exchange, trail, call.caller);
   await sendPaced(exchange.response, text, headers, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
+}
+
+/** An answer with members of ours. */
+function signed({ text, json }: NativeAnswer, own: Readonly<Record<string, string>>): string {
+  if (!Object.keys(own).some((name) => name in json)) return withMembers(text, own);
+  return editMembers(text, {
+    // What an upstream says under the same name makes room: there are gateways behind gateways.
+    rename: { provider: "upstream_provider" },
+    remove: "provider" in json ? ["upstream_provider"] : [],
+    set: own,
+  });
 }
 
 async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {

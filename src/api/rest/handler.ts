@@ -84,13 +84,18 @@ export function dropRest(request: IncomingMessage, response: ServerResponse, clo
   if (response.headersSent) return;
   if (request.httpVersionMajor !== 1) {
     const { stream } = response as unknown as Http2ServerResponse; // that is what there is beside HTTP/1.1
-    // Whoever has stopped reading the request may call it complete; the stream knows better.
-    if (!stream.readableEnded) stream.once("finish", () => endStream(stream, clock));
+    dropRestOfStream(stream, clock);
     return;
   }
   if (request.complete) return;
   const hasBody = Number(request.headers["content-length"] ?? 0) > 0 || "transfer-encoding" in request.headers;
   if (hasBody) response.setHeader("connection", "close");
+}
+
+/** The same for HTTP/2 alone. */
+export function dropRestOfStream(stream: ServerHttp2Stream, clock: Clock): void {
+  // Whoever has stopped reading the request may call it complete; the stream knows better.
+  if (!stream.readableEnded) stream.once("finish", () => endStream(stream, clock));
 }
 
 /** The answer's end must be on its way before the reset is. */

@@ -30,9 +30,11 @@ export const routes: readonly Route[] = [
   { method: "GET", path: "/docs", access: "public", handle: documentation.page, docs: pageDocs },
 ];
 
+const byPath = Map.groupBy(routes, ({ path }) => path);
+
 /** The routes on a decoded path, whatever their method. */
 export function routesOn(path: string): readonly Route[] {
-  return routes.filter((route) => (typeof route.path === "string" ? route.path === path : route.path.test(path)));
+  return byPath.get(path) ?? routes.filter((route) => typeof route.path !== "string" && route.path.test(path));
 }
 
 /** Who may use what is on a path as it came; undefined when nothing is. */
@@ -43,6 +45,7 @@ export function accessOn(url: string): Access | undefined {
 
 /** A path without its percent signs; undefined when it is no path. */
 export function decoded(path: string): string | undefined {
+  if (!path.includes("%")) return path;
   try {
     return decodeURIComponent(path);
   } catch {

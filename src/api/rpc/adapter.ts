@@ -33,6 +33,8 @@ export interface Told {
   readonly values?: ContextValues;
   /** Told of each piece that is read of the request. What it throws ends the request. */
   readonly take?: (bytes: number) => void;
+  /** What is read in place of the request, where somebody else has begun to read it. */
+  readonly body?: AsyncIterable<Uint8Array>;
 }
 
 /** RPC on Node's server. */
@@ -62,12 +64,17 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
-  async function answer(request: IncomingMessage, response: ServerResponse, { values, take }: Told): Promise<void> {
+  async function answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { values, take, body }: Told,
+  ): Promise<void> {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "");
     if (!handler) throw new Error("there is no such method");
     clampTimeout(request, setup.maxTimeoutMs);
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
-    const plain = await handler({ ...asked, body: bodyOf(asked, setup.readMaxBytes, take) });
+    const read = body ? { ...asked, body } : asked;
+    const plain = await handler({ ...read, body: bodyOf(read, setup.readMaxBytes, take) });
     if (plain.body === undefined && plain.status >= 400 && setup.refuse) return setup.refuse(request, response, plain);
     dropRest(request, response, setup.clock);
     await write(setup.dress ? await dressed(plain, setup.dress) : plain, response, setup);

@@ -37,12 +37,21 @@ export function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
       try {
         return await step();
       } catch (error) {
-        const failed = CallError.from(error);
-        if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
-        throw connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
+        throw statusOf(edge, error, { requestId, seesTrail });
       }
     },
   };
+}
+
+/** Any error of a call as a status that a program can act on; a bug of ours is reported. */
+export function statusOf(
+  edge: Edge,
+  error: unknown,
+  { requestId, seesTrail }: { readonly requestId: string; readonly seesTrail: boolean },
+): ConnectError {
+  const failed = CallError.from(error);
+  if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
+  return connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
 }
 
 /** Begins a call of a caller's. */

@@ -24,7 +24,7 @@ export async function dressed(
 ): Promise<UniversalServerResponse> {
   const { body, trailer, header = new Headers() } = answer;
   const type = header.get("content-type") ?? "";
-  const bare: Dress = (error) => (error.details.length > 0 ? error : dress(error, header));
+  const bare: Dress = (error) => dressIfBare(error, header, dress);
   if (!body) return answer;
   if (type.startsWith("application/connect+")) {
     return { ...answer, body: withLastFrame(body, endStreamFlag, (data) => endOfStream(data, bare)) };
@@ -37,6 +37,15 @@ export async function dressed(
   }
   // An error that is packed is longer than those that say nothing.
   return answer.status < 400 || header.has("content-encoding") ? answer : unaryError(answer, body, header, bare);
+}
+
+/** An error with its details; one that has none is given some. */
+export function dressIfBare(
+  error: ConnectError,
+  header: Headers,
+  dress: (error: ConnectError, headers: Headers) => ConnectError,
+): ConnectError {
+  return error.details.length > 0 ? error : dress(error, header);
 }
 
 async function unaryError(
@@ -104,8 +113,8 @@ async function* withTrailer(
   dressTrailer(trailer, dress);
 }
 
-/** @returns whether anything was changed */
-function dressTrailer(trailer: Headers, dress: Dress): boolean {
+/** Puts another error in a trailer's place. @returns whether anything was changed */
+export function dressTrailer(trailer: Headers, dress: Dress): boolean {
   const plain = findTrailerError(trailer);
   const error = plain && dress(plain);
   if (!error || error === plain) return false;

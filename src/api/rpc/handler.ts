@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type DescMethod, type DescService, getOption } from "@bufbuild/protobuf";
 import { createContextValues } from "@connectrpc/connect";
+import { compressionGzip } from "@connectrpc/connect-node";
 import { access as accessOption, Access as DeclaredAccess } from "../../../gen/ts/everhop/v1/access_pb.ts";
 import { ChatService } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
 import { HealthService } from "../../../gen/ts/everhop/v1/health_service_pb.ts";
@@ -14,8 +15,10 @@ import { type Access, type Edge, maxTimeoutMs, type Peer } from "../edge.ts";
 import { sendRefusal } from "../rest/handler.ts";
 import { createRpcAdapter } from "./adapter.ts";
 import { chatService } from "./chat.ts";
+import { chatLane } from "./chat-lane.ts";
 import { createDescriptorIndex } from "./descriptor-index.ts";
 import { ownError } from "./errors.ts";
+import { createGrpcLane, type GrpcLane } from "./grpc-lane.ts";
 import { healthService } from "./health-service.ts";
 import { modelsService } from "./models.ts";
 import { serverReflection } from "./reflection.ts";
@@ -40,6 +43,8 @@ export interface RpcHandler {
   accessOn(path: string): Access | undefined;
   /** Answers a request to a method. */
   handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
+  /** The short way for what is asked most; undefined: it is switched off. */
+  readonly lane: GrpcLane | undefined;
 }
 
 /**
@@ -54,6 +59,9 @@ export function createRpcHandler(edge: Edge): RpcHandler {
       ),
     ),
   );
+  const { clock } = edge.machine;
+  const { stalledMs, bodyBytes: readMaxBytes } = edge.limits;
+  const common = { clock, stalledMs, readMaxBytes, writeMaxBytes: maxResponseBytes, maxTimeoutMs, dress: ownError };
   const adapter = createRpcAdapter(
     (router) => {
       const reflection = serverReflection(edge, createDescriptorIndex(services, [file_google_rpc_error_details]));
@@ -65,31 +73,36 @@ export function createRpcHandler(edge: Edge): RpcHandler {
       router.service(ServerReflectionAlpha, reflection);
     },
     {
-      clock: edge.machine.clock,
-      readMaxBytes: edge.limits.bodyBytes,
-      writeMaxBytes: maxResponseBytes,
-      maxTimeoutMs,
-      stalledMs: edge.limits.stalledMs,
+      ...common,
       requestGate: (context) => {
         // What is not in the table is let in by nobody.
         const access = accesses.get(`/${context.service.typeName}/${context.method.name}`) ?? "admin";
         letIn(edge, context, access);
       },
-      dress: ownError,
       refuse: (request, response, { status }) => {
         sendRefusal(edge, { request, response }, refusalOf(request.method, status));
       },
     },
   );
-  return {
-    accessOn: (path) => accesses.get(path),
-    handle(request, response, peer) {
-      const account = edge.bytes.open();
-      response.on("close", account.close);
-      const values = createContextValues().set(peerKey, peer).set(accountKey, account);
-      adapter.handle(request, response, { values, take: takeFrom(account) });
-    },
-  };
+
+  function handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    peer: Peer,
+    body?: AsyncIterable<Uint8Array>,
+  ): void {
+    const account = edge.bytes.open();
+    response.on("close", account.close);
+    const values = createContextValues().set(peerKey, peer).set(accountKey, account);
+    adapter.handle(request, response, { values, take: takeFrom(account), ...(body && { body }) });
+  }
+
+  const lane = () =>
+    createGrpcLane(
+      chatLane(edge, (method) => accessOf(method, edge.callers.open)),
+      { ...common, bytes: edge.bytes, shutdown: edge.shutdown, compression: compressionGzip, handOver: handle },
+    );
+  return { accessOn: (path) => accesses.get(path), handle, lane: edge.lanes ? lane() : undefined };
 }
 
 function refusalOf(method: string | undefined, status: number): Fault {

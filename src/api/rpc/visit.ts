@@ -1,4 +1,4 @@
-import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+import { type ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import { CallError } from "../../gateway/call.ts";
 import { type Access, admit, type Edge, type Peer, type Visitor, visitorOf } from "../edge.ts";
@@ -20,8 +20,13 @@ export function letIn(edge: Edge, context: HandlerContext, access: Access): void
   try {
     admit(edge, access, visitor, context.values.get(peerKey));
   } catch (error) {
-    throw connectError(CallError.from(error), { requestId, seesTrail: false, headers: {} });
+    throw refusal(error, requestId);
   }
+}
+
+/** Why a call is not served, before it has been. */
+export function refusal(error: unknown, requestId: string): ConnectError {
+  return connectError(CallError.from(error), { requestId, seesTrail: false, headers: {} });
 }
 
 /** Takes of an account so that Connect can pass a refusal on. */
@@ -30,7 +35,7 @@ export function takeFrom(account: ByteAccount): (bytes: number) => void {
     try {
       account.take(bytes);
     } catch (error) {
-      throw connectError(CallError.from(error), { requestId: "", seesTrail: false, headers: {} });
+      throw refusal(error, "");
     }
   };
 }

@@ -1,5 +1,4 @@
-/** Flags, and the length of what follows. */
-const headBytes = 5;
+import { headBytes, lengthAt } from "./envelope.ts";
 
 /**
  * The bytes of a stream of messages, each passed on when all of it is there: whoever reads them sets aside as much as a message's head
@@ -35,8 +34,4 @@ function wholeUntil(bytes: Uint8Array, most: number): number {
     at += headBytes + length;
   }
   return at;
-}
-
-function lengthAt(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset + at + 1, 4).getUint32(0);
 }

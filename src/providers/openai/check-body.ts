@@ -10,7 +10,7 @@ import {
 import type { Violation } from "../../chat/fault.ts";
 import { type JsonObject, objectOf } from "./json.ts";
 
-const numbers: Readonly<Record<string, Range>> = {
+const numbers: readonly (readonly [string, Range])[] = Object.entries({
   temperature: ranges.temperature,
   top_p: ranges.topP,
   top_k: { ...ranges.topK, min: -1 }, // vLLM's way to say "all"
@@ -21,7 +21,7 @@ const numbers: Readonly<Record<string, Range>> = {
   n: ranges.candidateCount,
   top_logprobs: ranges.topLogprobs,
   retry_count: ranges.retryCount,
-};
+});
 
 /**
  * Checks an OpenAI chat body before any upstream is called: ranges and types of what the API publishes, never roles, parts or
@@ -45,7 +45,7 @@ export function checkBody(body: JsonObject): Violation[] {
   } else if (messages.some((message) => !objectOf(message))) {
     violations.push({ field: "messages", description: "expected every message to be an object" });
   }
-  for (const [field, range] of Object.entries(numbers)) {
+  for (const [field, range] of numbers) {
     const value = body[field];
     const problem = value === undefined || value === null ? undefined : outside(value, range);
     if (problem) violations.push({ field, description: problem });

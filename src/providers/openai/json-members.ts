@@ -23,28 +23,29 @@ export interface MemberEdits {
  * the order of members, duplicates (if they may) and unknown fields all survive, and nothing large is serialised again.
  * @param json the text of one object, already known to parse
  */
-export function editMembers(json: string, { set = {}, remove = [], unique = false, rename = {} }: MemberEdits): string {
-  const missing = new Set(Object.keys(set));
+export function editMembers(json: string, { set = {}, remove = [], unique = false, rename }: MemberEdits): string {
+  const members = topLevelMembers(json);
+  const missing = Object.keys(set);
   let edited = "";
   let copied = json.indexOf("{") + 1;
   let keptAny = false;
-  const members = topLevelMembers(json);
-  const last = unique ? new Map(members.map(({ name }, index) => [name, index])) : undefined;
-  for (const [index, { name, start, end, valueStart }] of members.entries()) {
-    if (remove.includes(name) || (last && last.get(name) !== index)) {
+  for (let index = 0; index < members.length; index++) {
+    const { name, start, end, valueStart } = members[index] as Member; // within its bounds
+    if (remove.includes(name) || (unique && isRepeated(members, index))) {
       // The comma goes too: the one before, or for a leading member the one after.
       if (keptAny) edited += json.slice(copied, json.lastIndexOf(",", start));
       copied = keptAny ? end : (members[index + 1]?.start ?? end);
       continue;
     }
     keptAny = true;
-    if (Object.hasOwn(rename, name)) {
+    if (rename && Object.hasOwn(rename, name)) {
       edited += `${json.slice(copied, start)}${JSON.stringify(rename[name])}:`;
       copied = valueStart;
     } else if (Object.hasOwn(set, name)) {
       edited += json.slice(copied, valueStart) + set[name];
       copied = end;
-      missing.delete(name);
+      const at = missing.indexOf(name);
+      if (at >= 0) missing.splice(at, 1);
     }
   }
   const close = json.lastIndexOf("}");
@@ -54,6 +55,23 @@ export function editMembers(json: string, { set = {}, remove = [], unique = fals
     keptAny = true;
   }
   return `{${edited}}`;
+}
+
+/** Whether a member of the same name comes later. */
+function isRepeated(members: readonly Member[], index: number): boolean {
+  const name = members[index]?.name;
+  for (let later = index + 1; later < members.length; later++) if (members[later]?.name === name) return true;
+  return false;
+}
+
+/**
+ * Adds members at the end of an object's text without looking through it.
+ * @param json the text of one object, known to parse, with a member at least, and with none of these names
+ */
+export function withMembers(json: string, members: Readonly<Record<string, string>>): string {
+  let text = json.slice(0, json.lastIndexOf("}"));
+  for (const name in members) text += `,${JSON.stringify(name)}:${members[name]}`;
+  return `${text}}`;
 }
 
 /**
@@ -73,7 +91,8 @@ function topLevelMembers(json: string): Member[] {
     const start = json.indexOf('"', at);
     if (start < 0) return members;
     const nameEnd = stringEnd(json, start);
-    const name = JSON.parse(json.slice(start, nameEnd)) as string; // a string's text parses to a string
+    const quoted = json.slice(start, nameEnd);
+    const name = quoted.includes("\\") ? (JSON.parse(quoted) as string) : quoted.slice(1, -1); // parses to a string
     let valueStart = json.indexOf(":", nameEnd) + 1;
     while (isBlank(json.charCodeAt(valueStart))) valueStart += 1;
     const end = valueEnd(json, valueStart);
@@ -104,22 +123,22 @@ function stringEnd(json: string, start: number): number {
 function valueEnd(json: string, start: number): number {
   let depth = 0;
   for (let at = start; at < json.length; at++) {
-    switch (json[at]) {
-      case '"':
+    switch (json.charCodeAt(at)) {
+      case 34: // "
         at = stringEnd(json, at) - 1;
         if (depth === 0) return at + 1;
         break;
-      case "{":
-      case "[":
+      case 123: // {
+      case 91: // [
         depth += 1;
         break;
-      case "}":
-      case "]":
+      case 125: // }
+      case 93: // ]
         if (depth === 0) return trimmed(json, start, at);
         depth -= 1;
         if (depth === 0) return at + 1;
         break;
-      case ",":
+      case 44: // ,
         if (depth === 0) return trimmed(json, start, at);
         break;
       default:

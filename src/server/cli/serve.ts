@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { inspect } from "node:util";
+import { createCancellation } from "../../runtime/cancellation.ts";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Rng, seededRng, systemRng } from "../../runtime/rng.ts";
 import { ownAdminKey } from "../admin-key.ts";
@@ -15,6 +16,7 @@ import { createRedact, type Redact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
 import { readTlsFiles } from "../tls-files.ts";
 import { version } from "../version.ts";
+import { warmUp } from "../warm-up.ts";
 import { demoBanner, demoHint } from "./demo/banner.ts";
 import { startTraffic } from "./demo/traffic.ts";
 import { startDemo } from "./demo.ts";
@@ -126,7 +128,7 @@ async function serveConfig(
   });
   let current = config;
   const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;
-  const listener = createListener(gateway.handle, {
+  const listener = createListener(gateway, {
     clock,
     rng: systemRng,
     limits: { connections: limits.connections ?? defaultConnections(listenerLimits.connections) },
@@ -157,10 +159,26 @@ async function serveConfig(
     : () => {};
   const leaving = firstSignal(clock, (signal) => say(`${signal}: leaving; calls in flight may end.`));
   const broken = firstCrash(gateway, redact);
-  const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
+  const letGo = () => {
     stopReloading();
     listener.destroy();
-    await gateway.close();
+    return gateway.close();
+  };
+  // Before the port is open, so that whoever waits for it, balancer or person, is served by code that has run before. Not for the
+  // demo, whose providers take their time.
+  if (config.server.warm_up && !banner) {
+    const isLeaving = createCancellation();
+    void leaving.then((signal) => isLeaving.cancel(signal));
+    const { failure } = await warmUp({ clock, rng: systemRng }, { cancellation: isLeaving });
+    if (isLeaving.cancelled) {
+      await letGo();
+      say("Stopped.");
+      return;
+    }
+    if (failure !== undefined) say(`Note: the first requests will be slow, for the warm-up has failed: ${failure}.`);
+  }
+  const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
+    await letGo();
     throw new ConfigError(source, [listenProblem(error, host, wanted)]);
   });
   const address = `${tls ? "https" : "http"}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;

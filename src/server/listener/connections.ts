@@ -16,8 +16,8 @@ export interface Connection {
   open: number;
   /** Whether a request has ever come. */
   used: boolean;
-  /** Whether it has been asked to go. */
-  asked: boolean;
+  /** When it was asked to go, monotonic ms; undefined: it has not been. */
+  askedAt: number | undefined;
   /** Whether a caller has shown its key on it. */
   welcome: boolean;
   /** What HTTP is spoken on: the socket, or its TLS. Undefined until that is known. */
@@ -62,7 +62,7 @@ export function createConnections(clock: Clock, { connections: most }: ListenerL
         idleSince: clock.now(),
         open: 0,
         used: false,
-        asked: false,
+        askedAt: undefined,
         welcome: false,
         channel: undefined,
         session: undefined,

@@ -1,9 +1,11 @@
 import { writeSync } from "node:fs";
+import type { IncomingHttpHeaders } from "node:http";
 import http2, {
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
@@ -13,11 +15,23 @@ import { createResetGuard } from "./reset-guard.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 
-/** A server that never listens: sockets are handed to it. */
+/** A request's stream, as Node tells of it. */
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: readonly string[],
+) => void;
+
+/**
+ * A server that never listens: sockets are handed to it.
+ * @param takeStream is offered each request before Node makes anything of its stream, and says whether it has taken it
+ */
 export function createHttp2(
   limits: ListenerLimits,
   clock: Clock,
   handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+  takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) => boolean,
 ): Http2Server {
   const server = http2.createServer(
     {
@@ -34,6 +48,14 @@ export function createHttp2(
     },
     handle,
   );
+  // Node's own listener makes a request and an answer of a stream, which cost as much as all the rest of a short call.
+  const [compatibility] = server.listeners("stream") as StreamListener[];
+  if (!compatibility) throw new Error("Node's HTTP/2 server does not listen for streams");
+  server.off("stream", compatibility);
+  const offered: StreamListener = (stream, headers, flags, rawHeaders) => {
+    if (!takeStream(stream, headers, rawHeaders)) compatibility.call(server, stream, headers, flags, rawHeaders);
+  };
+  server.on("stream", offered);
   server.on("sessionError", () => {});
   server.on("session", (session) => guard(session, limits, clock));
   return server;

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import net, { type AddressInfo, type Socket } from "node:net";
 import type { Server as TlsServer } from "node:tls";
 import type { Peer } from "../../api/edge.ts";
@@ -44,7 +44,17 @@ export interface Listener {
 }
 
 /** Whoever answers what the listener lets through. */
-export type Handle = (request: IncomingMessage, response: ServerResponse, peer: Peer) => void;
+export interface Door {
+  handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
+  /** Whether a request over HTTP/2 can be answered by its stream alone, which costs less; missing: none can. */
+  wantsStream?(headers: IncomingHttpHeaders): boolean;
+  handleStream?(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    peer: Peer,
+  ): void;
+}
 
 /** How a port is set up. */
 export interface ListenerSetup {
@@ -64,8 +74,8 @@ const sweepMs = 1000;
 /** How long after the announcement a client may not have heard of it. */
 const crossingMs = 500;
 
-/** Makes a listener that hands every request of either version to one handler. */
-export function createListener(handle: Handle, setup: ListenerSetup): Listener {
+/** Makes a listener that hands every request of either version to one door. */
+export function createListener(door: Door, setup: ListenerSetup): Listener {
   const { clock, rng, reportBug } = setup;
   const limits: ListenerLimits = { ...listenerLimits, ...setup.limits };
   const addressOf = createClientAddress(setup.trustedProxies ?? []);
@@ -73,7 +83,6 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
   /** By what a request can name: the socket of HTTP/1.1, the session of HTTP/2. */
   const byOwner = new WeakMap<object, Connection>();
   let leaving = false;
-  let announcedAt = 0;
   let stopped = false;
 
   const h1 = createHttp1(limits, (request, response) => {
@@ -90,18 +99,39 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     if (request.httpVersion === "1.0") request.headers.host ??= "localhost";
     guarded(request, response, connection);
   });
-  const h2 = createHttp2(limits, clock, (request, response) => {
-    const connection = byOwner.get(request.stream.session ?? request);
-    if (!connection) return void request.stream.destroy();
-    begin(connection, response);
-    if (!request.complete) boundArrival(request, response, clock, limits.requestMs);
-    // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
-    guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse, connection);
-  });
+  const h2 = createHttp2(
+    limits,
+    clock,
+    (request, response) => {
+      const connection = byOwner.get(request.stream.session ?? request);
+      if (!connection) return void request.stream.destroy();
+      begin(connection, response);
+      if (!request.complete) boundArrival(request.stream, clock, limits.requestMs);
+      // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
+      guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse, connection);
+    },
+    (stream, headers, rawHeaders) => {
+      const connection = byOwner.get(stream.session ?? stream);
+      if (!connection || !door.wantsStream?.(headers)) return false;
+      if (refusalOf({ headers, rawHeaders, httpVersionMajor: 2 }, limits)) return false;
+      begin(connection, stream);
+      if (!stream.readableEnded) boundArrival(stream, clock, limits.requestMs);
+      unite(headers, rawHeaders);
+      try {
+        door.handleStream?.(stream, headers, rawHeaders, new ConnectedPeer(connection, headers, addressOf, limits));
+      } catch (error) {
+        reportBug(error);
+        stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      }
+      return true;
+    },
+  );
   h2.on("session", (session) => {
     const connection = speaking;
     if (!connection) return void session.destroy();
     connection.session = session;
+    // Whatever it was asked before, it could not have heard.
+    connection.askedAt = undefined;
     byOwner.set(session, connection);
   });
   /** The connection that is being handed to a server: its session is made before that call is over. */
@@ -155,6 +185,8 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
 
   function begin(connection: Connection, response: { on(event: "close", listener: () => void): unknown }): void {
     connections.begin(connection);
+    // Whoever has come although we leave, by a balancer that has yet to notice, is served once and asked to go.
+    if (leaving && connection.askedAt === undefined) clock.schedule(0, () => ask(connection));
     response.on("close", () => {
       connections.end(connection);
       if (stopped && connection.open === 0) closeSoon(connection);
@@ -171,7 +203,7 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     }
     unite(headers, rawHeaders);
     try {
-      handle(request, response, new ConnectedPeer(connection, headers, addressOf, limits));
+      door.handle(request, response, new ConnectedPeer(connection, headers, addressOf, limits));
     } catch (error) {
       reportBug(error);
       refuseRequest(response, broken);
@@ -187,9 +219,10 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
   }
 
   /** Lets go of a connection that has just fallen idle. Of HTTP/1.1 its last bytes may still be on their way. */
-  function closeSoon({ session }: Connection): void {
-    if (session) session.close();
-    else clock.schedule(0, () => h1.closeIdleConnections());
+  function closeSoon({ session, askedAt = 0 }: Connection): void {
+    if (!session) clock.schedule(0, () => h1.closeIdleConnections());
+    // Until then a request may cross what it has been asked on its way.
+    else if (clock.now() - askedAt >= crossingMs) session.close();
   }
 
   const stopSweeping = repeat(clock, sweepMs, () => {
@@ -212,8 +245,8 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
 
   /** HTTP/1.1 is asked with its next answer. */
   function ask(connection: Connection): void {
-    if (connection.asked) return;
-    connection.asked = true;
+    if (connection.askedAt !== undefined) return;
+    connection.askedAt = clock.now();
     announceClose(connection);
   }
 
@@ -232,7 +265,6 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
     announce() {
       if (leaving) return;
       leaving = true;
-      announcedAt = clock.now();
       for (const connection of connections) ask(connection);
     },
     stop() {
@@ -240,14 +272,21 @@ export function createListener(handle: Handle, setup: ListenerSetup): Listener {
       stopped = true;
       port.close();
       h1.closeIdleConnections();
+      /** What crosses the announcement on its way is still served. */
       const closeSessions = () => {
-        for (const { session, used, open, socket } of connections) {
-          if (session) session.close();
-          else if (!used && open === 0) socket.destroy();
+        let nextMs: number | undefined;
+        for (const connection of connections) {
+          const { session, used, open, socket } = connection;
+          ask(connection);
+          const leftMs = (connection.askedAt ?? 0) + crossingMs - clock.now();
+          if (session?.closed || (!session && (used || open > 0))) continue;
+          if (leftMs > 0) nextMs = Math.min(nextMs ?? leftMs, leftMs);
+          else if (session) session.close();
+          else socket.destroy();
         }
+        if (nextMs !== undefined) clock.schedule(nextMs, closeSessions);
       };
-      // What crosses the announcement on its way is still served.
-      clock.schedule(announcedAt + crossingMs - clock.now(), closeSessions);
+      closeSessions();
     },
     closed: () =>
       new Promise((resolve) => {
@@ -304,8 +343,15 @@ class ConnectedPeer implements Peer {
 /** The authority that was last found to be one: nearly every request names the same. */
 let lastHost: string | undefined;
 
-function refusalOf(request: IncomingMessage, { headerCount, headerBytes }: ListenerLimits): Refusal | undefined {
-  const { headers, rawHeaders, httpVersionMajor } = request;
+/** What is looked at of a request before anybody answers it. */
+interface RequestHead {
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  readonly httpVersionMajor: number;
+}
+
+function refusalOf(head: RequestHead, { headerCount, headerBytes }: ListenerLimits): Refusal | undefined {
+  const { headers, rawHeaders, httpVersionMajor } = head;
   if (rawHeaders.length > headerCount * 2) return tooManyHeaders;
   if (httpVersionMajor === 1) {
     const coding = headers["transfer-encoding"];
@@ -314,7 +360,7 @@ function refusalOf(request: IncomingMessage, { headerCount, headerBytes }: Liste
     // Node only announces the limit.
     return headersTooLarge;
   }
-  return refusalOfHost(request);
+  return refusalOfHost(head);
 }
 
 /** As HTTP/2 counts it: each field and 32 bytes beside it. */
@@ -324,7 +370,7 @@ function sizeOf(rawHeaders: readonly string[]): number {
   return size;
 }
 
-function refusalOfHost({ headers, rawHeaders, httpVersionMajor }: IncomingMessage): Refusal | undefined {
+function refusalOfHost({ headers, rawHeaders, httpVersionMajor }: RequestHead): Refusal | undefined {
   const host = headers[":authority"] ?? headers.host;
   // Of several `Host` Node keeps the first; somebody in between may have gone by the last.
   if (httpVersionMajor === 1 ? countOf(rawHeaders, "host") > 1 : (headers.host ?? host) !== host) return badHost;
@@ -364,14 +410,9 @@ function sendRefusal(response: ServerResponse, refused: Refusal): void {
 }
 
 /** HTTP/2 has no time limit of its own for a request that never becomes whole. One that is answered meanwhile may take its time. */
-function boundArrival(
-  { stream }: Http2ServerRequest,
-  response: Http2ServerResponse,
-  clock: Clock,
-  requestMs: number,
-): void {
+function boundArrival(stream: ServerHttp2Stream, clock: Clock, requestMs: number): void {
   const disarm = clock.schedule(requestMs, () => {
-    if (response.headersSent) return;
+    if (stream.headersSent) return;
     stream.close(constants.NGHTTP2_CANCEL);
     stream.destroy();
   });

@@ -1,10 +1,12 @@
-import type { Case, Via } from "./cases.ts";
+import type { Case } from "./cases.ts";
+import type { Client } from "./clients/client.ts";
 import { makeCalls } from "./load.ts";
-import type { Child } from "./processes/child.ts";
+import type { Tested } from "./processes/tested.ts";
 import { quantile } from "./statistics.ts";
+import type { Via } from "./via.ts";
 
-/** The processes under load. */
-export type Processes = Readonly<Record<Via, Child>>;
+/** The processes under load; of the peers, those that there are. */
+export type Processes = Readonly<Partial<Record<Via, Tested>>>;
 
 /** What one leg brought in one round. */
 export interface Round {
@@ -27,6 +29,13 @@ export interface Extent {
   readonly secondsPerRound: number;
   /** A first one to warm up comes on top and is thrown away. */
   readonly rounds: number;
+  /** Of the streams that stay open, each in a process of its own. */
+  readonly openRounds: number;
+}
+
+/** An error that names what was being measured. */
+export function wrong(name: string, via: Via, cause: unknown): Error {
+  return new Error(`${name}, ${via}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 }
 
 /**
@@ -40,35 +49,38 @@ export async function measure(
   progress: (line: string) => void,
 ): Promise<Leg[]> {
   const legs = cases.flatMap((of) =>
-    of.via.map((via) => ({ of, via, client: of.client(processes[via].origin), rounds: [] as Round[] })),
+    of.via.flatMap((via) => {
+      const tested = processes[via];
+      return tested ? [{ of, via, tested, client: of.client(tested), rounds: [] as Round[] }] : [];
+    }),
   );
   try {
     for (let round = 0; round <= rounds; round++) {
       progress(round === 0 ? "warming up" : `round ${round} of ${rounds}`);
-      for (const leg of round % 2 === 0 ? legs : legs.toReversed()) {
-        const { of, via, client } = leg;
-        const result = await stretch(of, client, via === "direct" ? undefined : processes[via], secondsPerRound).catch(
-          (cause: Error) => {
-            throw new Error(`${of.name}, ${via}: ${cause.message}`, { cause });
+      for (const { of, via, tested, client, rounds: done } of round % 2 === 0 ? legs : legs.toReversed()) {
+        const result = await stretch(of, client, via === "direct" ? undefined : tested, secondsPerRound).catch(
+          (cause: unknown) => {
+            throw wrong(of.name, via, cause);
           },
         );
-        if (round > 0) leg.rounds.push(result);
+        if (round > 0) done.push(result);
       }
     }
   } finally {
     await Promise.all(legs.map(({ client }) => client.close()));
   }
-  return legs;
+  return legs.map(({ of, via, rounds: done }) => ({ of, via, rounds: done }));
 }
 
-async function stretch(
-  { load, unitsPerCall }: Case,
-  client: ReturnType<Case["client"]>,
-  tested: Child | undefined,
+/** Calls of a case for a time, and what they cost. @throws (rejects) when an answer is wrong */
+export async function stretch(
+  { load, unitsPerCall, stretch: times = 1 }: Pick<Case, "load" | "unitsPerCall" | "stretch">,
+  client: Client,
+  tested: Tested | undefined,
   seconds: number,
 ): Promise<Round> {
   const before = await tested?.cpuUs();
-  const { calls, elapsedMs, latenciesMs } = await makeCalls(client, load, seconds * 1000);
+  const { calls, elapsedMs, latenciesMs } = await makeCalls(client, load, times * seconds * 1000);
   const after = await tested?.cpuUs();
   return {
     cpuUs: before === undefined || after === undefined ? undefined : (after - before) / (calls * unitsPerCall),

@@ -5,11 +5,14 @@ import { nonceBlank, nonceLength } from "./nonce.ts";
 
 /** The model that the upstream serves at once. */
 export const plainModel = "bench-plain";
-/** The model whose first endpoint answers with a page. */
+/** The model that the upstream serves only to calls that it has failed before, at its other address. */
 export const failoverModel = "bench-failover";
 
 /** The model that streams at a model's pace instead of back to back. */
 export const pacedModel = "bench-paced";
+
+/** The model whose streams fall silent after their first content. */
+export const silentModel = "bench-silent";
 
 /** A payload encoded beforehand, into which each call writes its nonce. */
 export type Payload = (nonce: string) => Buffer;
@@ -28,30 +31,35 @@ export function chatBody(options: { model?: string; large?: boolean; stream?: bo
   return payloadOf(Buffer.from(JSON.stringify({ model, messages, temperature: 0.5, ...(stream && { stream }) })));
 }
 
-const request = {
-  prompt: {
-    model: plainModel,
-    messages: [
-      { role: Role.SYSTEM, parts: [{ kind: { case: "text", value: "You are terse." } }] },
-      { role: Role.USER, parts: [{ kind: { case: "text", value: smallText } }] },
-    ],
-    sampling: { temperature: 0.5 },
-  },
-} satisfies MessageInitShape<typeof CompleteChatRequestSchema>;
+function rpcRequest(model: string) {
+  return {
+    prompt: {
+      model,
+      messages: [
+        { role: Role.SYSTEM, parts: [{ kind: { case: "text", value: "You are terse." } }] },
+        { role: Role.USER, parts: [{ kind: { case: "text", value: smallText } }] },
+      ],
+      sampling: { temperature: 0.5 },
+    },
+  } satisfies MessageInitShape<typeof CompleteChatRequestSchema>;
+}
 
-/** A `CompleteChatRequest` as one gRPC frame. */
+/** A `CompleteChatRequest` as one frame of gRPC, or of gRPC-Web. */
 export function completeChatFrame(): Payload {
-  return payloadOf(frameOf(toBinary(CompleteChatRequestSchema, create(CompleteChatRequestSchema, request))));
+  const request = create(CompleteChatRequestSchema, rpcRequest(plainModel));
+  return payloadOf(frameOf(toBinary(CompleteChatRequestSchema, request)));
 }
 
 /** A `StreamChatRequest` as one gRPC frame. */
-export function streamChatFrame(): Payload {
-  return payloadOf(frameOf(toBinary(StreamChatRequestSchema, create(StreamChatRequestSchema, request))));
+export function streamChatFrame(model = plainModel): Payload {
+  const request = create(StreamChatRequestSchema, rpcRequest(model));
+  return payloadOf(frameOf(toBinary(StreamChatRequestSchema, request)));
 }
 
 /** A `CompleteChatRequest` as JSON, as the Connect protocol wants it. */
 export function completeChatJson(): Payload {
-  return payloadOf(Buffer.from(toJsonString(CompleteChatRequestSchema, create(CompleteChatRequestSchema, request))));
+  const request = create(CompleteChatRequestSchema, rpcRequest(plainModel));
+  return payloadOf(Buffer.from(toJsonString(CompleteChatRequestSchema, request)));
 }
 
 /** A gRPC frame: no compression, four bytes of length, the message. */

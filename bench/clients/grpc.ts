@@ -1,11 +1,13 @@
 import http2, { type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { StreamChatResponseSchema } from "../../gen/ts/everhop/v1/chat_service_pb.ts";
+import { answerProblem } from "../answers.ts";
 import { nextNonce } from "../nonce.ts";
 import type { Payload } from "../payloads.ts";
 import { callerKey } from "../processes/gateway.ts";
-import { streamProblem } from "../stream-shape.ts";
+import { eventsPerStream, streamProblem } from "../stream-shape.ts";
 import type { Client } from "./client.ts";
+import { framesOf } from "./grpc-frames.ts";
 
 /** What a gRPC client calls. */
 export interface GrpcTarget {
@@ -15,10 +17,13 @@ export interface GrpcTarget {
   readonly payload: Payload;
   /** Connections among which the calls take turns. */
   readonly sessions: number;
+  /** Events that a stream must bring. */
+  readonly events?: number;
 }
 
 /** Calls gRPC with frames encoded beforehand, on HTTP/2 sessions of Node's own: a gRPC library would cost more than the gateway. */
-export function createGrpcClient({ origin, method, payload, sessions: count }: GrpcTarget): Client {
+export function createGrpcClient(target: GrpcTarget): Client {
+  const { origin, method, payload, sessions: count, events = eventsPerStream } = target;
   const sessions: ClientHttp2Session[] = [];
   let turn = 0;
   const headers = {
@@ -40,7 +45,7 @@ export function createGrpcClient({ origin, method, payload, sessions: count }: G
   }
 
   return {
-    call(ended) {
+    call(ended, begun) {
       const nonce = nextNonce();
       const startedAt = performance.now();
       const chunks: Buffer[] = [];
@@ -56,54 +61,51 @@ export function createGrpcClient({ origin, method, payload, sessions: count }: G
         trailers = received;
       });
       stream.on("data", (chunk: Buffer) => {
-        if (chunks.length === 0) firstBytesMs = performance.now() - startedAt;
         chunks.push(chunk);
+        if (chunks.length > 1) return;
+        firstBytesMs = performance.now() - startedAt;
+        begun?.();
       });
       stream.on("error", (error) => {
         failure = error;
       });
       stream.on("close", () => {
         const latencyMs = method === "StreamChat" ? firstBytesMs : performance.now() - startedAt;
-        failure ??= problemOf(Buffer.concat(chunks), nonce, method, { ...head, ...trailers });
-        ended(failure ?? latencyMs);
+        if (failure) return ended(failure);
+        const bytes = Buffer.concat(chunks);
+        const problem =
+          statusProblem(head, trailers) ??
+          (method === "StreamChat" ? streamAnswerProblem(bytes, nonce, events) : wholeAnswerProblem(bytes, nonce));
+        ended(problem === undefined ? latencyMs : new Error(problem));
       });
       stream.end(payload(nonce));
     },
     async close() {
-      for (const open of sessions) open.destroy();
+      for (const open of sessions) open?.destroy();
     },
   };
 }
 
-function problemOf(
-  bytes: Buffer,
-  nonce: string,
-  method: GrpcTarget["method"],
-  { ":status": status, "grpc-status": code, "grpc-message": message }: IncomingHttpHeaders,
-): Error | undefined {
-  if (code !== "0") return new Error(`HTTP status ${status}, grpc-status ${code}: ${message}`);
-  const frames = framesOf(bytes);
-  const last = frames?.at(-1);
-  if (!frames || !last) return new Error("the answer is not made of whole frames");
-  if (method === "CompleteChat") {
-    if (frames.length !== 1) return new Error(`${frames.length} messages where one was due`);
-    return bytes.indexOf(nonce, 0, "latin1") < 0 ? new Error("the nonce did not come back") : undefined;
-  }
-  const problem = streamProblem(bytes, nonce);
-  if (problem) return new Error(problem);
-  const { event } = fromBinary(StreamChatResponseSchema, last);
-  return event?.kind.case === "end" ? undefined : new Error("the stream has no end event");
+function statusProblem(head: IncomingHttpHeaders, trailers: IncomingHttpHeaders): string | undefined {
+  if (trailers["grpc-status"] === "0") return undefined;
+  // An error may come with the head alone.
+  const { "grpc-status": code, "grpc-message": message } = { ...head, ...trailers };
+  if (code === undefined || code === "0") return `the trailers are missing (HTTP status ${head[":status"]})`;
+  return `grpc-status ${code}: ${message}`;
 }
 
-/** The messages in an answer; undefined when the last one is cut. */
-function framesOf(bytes: Buffer): Buffer[] | undefined {
-  const frames: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    if (at + 5 > bytes.length) return undefined;
-    const end = at + 5 + bytes.readUInt32BE(at + 1);
-    if (end > bytes.length) return undefined;
-    frames.push(bytes.subarray(at + 5, end));
-    at = end;
-  }
-  return frames;
+function wholeAnswerProblem(bytes: Buffer, nonce: string): string | undefined {
+  const frames = framesOf(bytes);
+  if (frames?.length !== 1) return frames ? `${frames.length} messages where one was due` : "a message is cut";
+  return answerProblem(bytes, nonce);
+}
+
+function streamAnswerProblem(bytes: Buffer, nonce: string, events: number): string | undefined {
+  const last = framesOf(bytes)?.at(-1);
+  if (!last) return "the answer is not made of whole messages";
+  const problem = streamProblem(bytes, nonce, events);
+  if (problem) return problem;
+  return fromBinary(StreamChatResponseSchema, last.body).event?.kind.case === "end"
+    ? undefined
+    : "the stream has no end event";
 }

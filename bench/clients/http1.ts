@@ -1,30 +1,54 @@
 import { type Dispatcher, Pool } from "undici";
+import { answerProblem } from "../answers.ts";
 import { nextNonce } from "../nonce.ts";
 import type { Payload } from "../payloads.ts";
 import { callerKey } from "../processes/gateway.ts";
-import { streamProblem } from "../stream-shape.ts";
+import { eventsPerStream, streamProblem } from "../stream-shape.ts";
 import type { Client } from "./client.ts";
+import { framesOf } from "./grpc-frames.ts";
 
 /** What an HTTP/1.1 client calls. */
 export interface Http1Target {
   readonly origin: string;
   readonly path: string;
   readonly payload: Payload;
-  readonly mode: "unary" | "stream";
+  readonly mode: "unary" | "stream" | "grpc-web";
   readonly connections: number;
-  /** What the gateway's header of that name must say: how many attempts it took. */
+  /** Beside the usual ones. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Callers' keys, which take turns; the benchmark's one if left out. */
+  readonly keys?: readonly string[];
+  /** Events that a stream must bring. */
+  readonly events?: number;
+  /** How many attempts the answer's header must tell, if it tells of attempts at all. */
   readonly attempts?: number;
 }
 
 const streamEnd = "data: [DONE]\n\n";
+const trailersFlag = 0x80;
 
-/** Calls over HTTP/1.1 on kept connections: OpenAI's API, and Connect with JSON. */
-export function createHttp1Client({ origin, path, payload, mode, connections, attempts }: Http1Target): Client {
+/** Calls over HTTP/1.1 on kept connections: OpenAI's API, Connect with JSON, and gRPC-Web. */
+export function createHttp1Client(target: Http1Target): Client {
+  const { origin, path, payload, mode, connections, attempts, events = eventsPerStream } = target;
   const pool = new Pool(origin, { connections, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
-  const headers = { "content-type": "application/json", authorization: `Bearer ${callerKey}` };
-  const wantedAttempts = attempts === undefined ? undefined : String(attempts);
+  const contentType = mode === "grpc-web" ? "application/grpc-web+proto" : "application/json";
+  const headers = (target.keys ?? [callerKey]).map((key) => ({
+    "content-type": contentType,
+    authorization: `Bearer ${key}`,
+    ...target.headers,
+  }));
+  let turn = 0;
 
-  function handler(nonce: string, ended: (result: number | Error) => void): Dispatcher.DispatchHandler {
+  function problemOf(bytes: Buffer, nonce: string): string | undefined {
+    if (mode === "stream") return sseProblem(bytes, nonce, events);
+    return mode === "grpc-web" ? grpcWebProblem(bytes, nonce) : answerProblem(bytes, nonce);
+  }
+
+  function handler(
+    nonce: string,
+    ended: (result: number | Error) => void,
+    begun: (() => void) | undefined,
+  ): Dispatcher.DispatchHandler {
     const startedAt = performance.now();
     const chunks: Buffer[] = [];
     let firstBytesMs = 0;
@@ -37,16 +61,17 @@ export function createHttp1Client({ origin, path, payload, mode, connections, at
         sawAttempts = responseHeaders["x-everhop-attempts"];
       },
       onResponseData(_controller, chunk) {
-        if (chunks.length === 0) firstBytesMs = performance.now() - startedAt;
         chunks.push(chunk);
+        if (chunks.length > 1) return;
+        firstBytesMs = performance.now() - startedAt;
+        begun?.();
       },
       onResponseEnd() {
         const latencyMs = mode === "stream" ? firstBytesMs : performance.now() - startedAt;
         const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-        let problem = status === 200 ? undefined : `status ${status}`;
-        problem ??= mode === "stream" ? sseProblem(bytes, nonce) : unaryProblem(bytes, nonce);
-        if (wantedAttempts !== undefined && sawAttempts !== wantedAttempts)
-          problem ??= `${sawAttempts} attempts where ${wantedAttempts} were to be measured`;
+        let problem = status === 200 ? problemOf(bytes, nonce) : `status ${status}`;
+        if (attempts !== undefined && sawAttempts !== undefined && sawAttempts !== String(attempts))
+          problem ??= `${sawAttempts} attempts where ${attempts} were to be measured`;
         ended(problem === undefined ? latencyMs : new Error(`${problem}: ${bytes.toString().slice(0, 500)}`));
       },
       onResponseError: (_controller, error) => ended(error),
@@ -54,19 +79,26 @@ export function createHttp1Client({ origin, path, payload, mode, connections, at
   }
 
   return {
-    call(ended) {
+    call(ended, begun) {
       const nonce = nextNonce();
-      pool.dispatch({ method: "POST", path, headers, body: payload(nonce) }, handler(nonce, ended));
+      const own = headers[turn++ % headers.length] ?? {};
+      pool.dispatch({ method: "POST", path, headers: own, body: payload(nonce) }, handler(nonce, ended, begun));
     },
     close: () => pool.destroy(),
   };
 }
 
-function unaryProblem(bytes: Buffer, nonce: string): string | undefined {
-  return bytes.indexOf(nonce, 0, "latin1") < 0 ? "the nonce did not come back" : undefined;
+function sseProblem(bytes: Buffer, nonce: string, events: number): string | undefined {
+  const end = bytes.toString("latin1", Math.max(0, bytes.length - streamEnd.length));
+  return streamProblem(bytes, nonce, events) ?? (end === streamEnd ? undefined : "the stream has no end marker");
 }
 
-function sseProblem(bytes: Buffer, nonce: string): string | undefined {
-  const end = bytes.toString("latin1", Math.max(0, bytes.length - streamEnd.length));
-  return streamProblem(bytes, nonce) ?? (end === streamEnd ? undefined : "the stream has no end marker");
+function grpcWebProblem(bytes: Buffer, nonce: string): string | undefined {
+  const frames = framesOf(bytes);
+  if (!frames) return "a message is cut";
+  const trailers = frames.at(-1);
+  if (!trailers || (trailers.flags & trailersFlag) === 0) return "the trailers are missing";
+  const code = /^grpc-status:\s*(\d+)/m.exec(trailers.body.toString("latin1"))?.[1];
+  if (code !== "0") return `grpc-status ${code}`;
+  return frames.length === 2 ? answerProblem(bytes, nonce) : `${frames.length - 1} messages where one was due`;
 }

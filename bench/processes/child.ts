@@ -1,31 +1,24 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import type { CpuReport } from "./measured.ts";
+import { watchOver } from "./running.ts";
+import type { Tested } from "./tested.ts";
+import { readTree } from "./tree.ts";
 
-/** A process of the benchmark's own, with a server in it. */
-export interface Child {
-  /** Such as `http://127.0.0.1:40123`. */
-  readonly origin: string;
-  /** CPU time since its start, user and system, in microseconds. @throws (rejects) when it has ended */
-  cpuUs(): Promise<number>;
-  /** Asks it to end, and ends it when it does not. */
-  stop(): Promise<void>;
-  /** Ends it at once, for when there is no time to wait. */
-  kill(): void;
-}
-
-const startMs = 15_000;
-const stopMs = 5000;
+const startMs = 60_000;
+/** By how much the kernel's ticks may lie apart from what a process says of itself. */
+const tickDoubtUs = 60_000;
+const tickDoubtShare = 0.02;
 
 /**
- * Starts a program and waits until it says where it listens.
- * @throws (rejects) with what it wrote when it ends before, or says nothing in 15 seconds
+ * Starts a program of Node's and waits until it says where it listens.
+ * @throws (rejects) with what it wrote when it ends before, or says nothing in a minute
  */
 export async function startChild(
   path: string,
   args: readonly string[],
   nodeFlags: readonly string[] = [],
-): Promise<Child> {
+): Promise<Tested> {
   const preload = new URL("measured.ts", import.meta.url).href;
   const child = fork(path, args, {
     execArgv: ["--import", preload, ...nodeFlags],
@@ -33,19 +26,14 @@ export async function startChild(
     env: { PATH: process.env["PATH"], NODE_OPTIONS: process.env["NODE_OPTIONS"] },
     silent: true,
   });
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  let output = "";
-  const hear = (bytes: Buffer) => {
-    output = (output + bytes.toString()).slice(-4096);
-  };
-  child.stdout?.on("data", hear);
-  child.stderr?.on("data", hear);
+  const running = watchOver(child);
+  const { pid, output, exited } = running;
 
   const origin = await new Promise<string>((resolve, reject) => {
-    const fail = (why: string) => reject(new Error(`${path} ${why}:\n${output}`));
+    const fail = (why: string) => reject(new Error(`${path} ${why}:\n${output()}`));
     const timer = setTimeout(() => fail("did not say where it listens"), startMs);
     child.stdout?.on("data", () => {
-      const found = /listens on (http:\/\/127\.0\.0\.1:\d+)/.exec(output)?.[1];
+      const found = /listens on (http:\/\/127\.0\.0\.1:\d+)/.exec(output())?.[1];
       if (!found) return;
       clearTimeout(timer);
       resolve(found);
@@ -55,30 +43,33 @@ export async function startChild(
       fail("ended");
     });
   }).catch((error: unknown) => {
-    child.kill("SIGKILL");
+    running.kill();
     throw error;
   });
 
+  /** Its own account is the finer one; it must not hide children. */
+  function checkAgainstTree(cpuUs: number): void {
+    const tree = readTree(pid);
+    if (Math.abs(tree.cpuUs - cpuUs) > tickDoubtUs + cpuUs * tickDoubtShare)
+      throw new Error(`${path} tells ${cpuUs} µs, its ${tree.processes} processes took ${tree.cpuUs}`);
+  }
+
   return {
     origin,
+    pid,
     async cpuUs() {
-      if (!child.connected) throw new Error(`${path} has ended:\n${output}`);
+      if (!child.connected) throw new Error(`${path} has ended:\n${output()}`);
       const gone = exited.then((): never => {
-        throw new Error(`${path} has ended:\n${output}`);
+        throw new Error(`${path} has ended:\n${output()}`);
       });
       const answer = once(child, "message");
       child.send("cpu");
       const [report] = (await Promise.race([answer, gone])) as [CpuReport]; // the preload sends nothing else
+      checkAgainstTree(report.cpuUs);
       return report.cpuUs;
     },
-    async stop() {
-      const timer = setTimeout(() => child.kill("SIGKILL"), stopMs);
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill("SIGTERM");
-        await exited;
-      }
-      clearTimeout(timer);
-    },
-    kill: () => void child.kill("SIGKILL"),
+    tree: () => readTree(pid),
+    stop: running.stop,
+    kill: running.kill,
   };
 }

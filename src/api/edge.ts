@@ -106,7 +106,8 @@ export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
   const isAdmin = callers.isAdmin(adminKey ?? bearer ?? undefined);
   const isImpostor = Boolean(authorization || apiKey || adminKey) && !known && !isAdmin;
   const caller = known ?? (callers.open && !disagree ? callers.anyone : undefined);
-  return { ...identityOf(header, rng), caller, isKnown: known !== undefined, isAdmin, isImpostor };
+  const { requestId, traceId } = identityOf(header, rng);
+  return { requestId, traceId, caller, isKnown: known !== undefined, isAdmin, isImpostor };
 }
 
 /**

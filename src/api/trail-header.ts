@@ -9,6 +9,7 @@ const maxLength = 1024;
  * content. Cut to 1 KiB.
  */
 export function compactTrail({ attempts }: Trail): string {
+  if (attempts.length === 1) return compactHop(attempts[0] as AttemptRecord).slice(0, maxLength); // there is one
   const hops = attempts.map(compactHop);
   let line = hops.join(", ");
   if (line.length > maxLength) {
@@ -33,19 +34,20 @@ function compactHop({ endpoint, keyName, httpStatus, outcome, firstContentMs, du
 
 /** Headers that tell a caller the way of its request; none of the trail when it is configured to see none. */
 export function routeHeaders(trail: Trail | undefined, seesTrail: boolean): Record<string, string> {
-  if (!trail || !seesTrail) return {};
+  if (!trail || !seesTrail) return none;
+  const headers: Record<string, string> = { "x-everhop-attempts": String(trail.attempts.length) };
   const served = trail.attempts.find(({ outcome }) => outcome === undefined || outcome === "ok");
-  return {
-    ...(served && { "x-everhop-provider": served.provider.replace(/[^\x21-\x7e]/g, "_") }),
-    "x-everhop-attempts": String(trail.attempts.length),
-    ...(trail.attempts.length > 0 && { "x-everhop-trail": compactTrail(trail) }),
-  };
+  if (served) headers["x-everhop-provider"] = served.provider.replace(/[^\x21-\x7e]/g, "_");
+  if (trail.attempts.length > 0) headers["x-everhop-trail"] = compactTrail(trail);
+  return headers;
 }
+
+const none = {};
 
 /** How much the caller may still ask, in the names that OpenAI's clients know; none for a caller without a limit. */
 export function allowanceHeaders({ machine }: Edge, caller: Caller): Record<string, string> {
   const allowance = caller.rpm === undefined ? undefined : machine.admission.allowance(caller);
-  if (!allowance) return {};
+  if (!allowance) return none;
   return {
     "x-ratelimit-limit-requests": String(allowance.limit),
     "x-ratelimit-remaining-requests": String(allowance.remaining),

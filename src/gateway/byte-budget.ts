@@ -23,28 +23,48 @@ const retryAfterMs = 1000;
  * @param isShort whether the process is short of memory for whatever other reason: then nothing more is taken
  */
 export function createByteBudget(most: number | (() => number), isShort: () => boolean = () => false): ByteBudget {
-  let held = 0;
   const limit = typeof most === "number" ? () => most : most;
+  const pool: BytePool = {
+    held: 0,
+    check(bytes) {
+      if (pool.held + bytes > limit() || isShort()) throw new FaultError({ kind: "out_of_memory", retryAfterMs });
+    },
+  };
   return {
     get held() {
-      return held;
+      return pool.held;
     },
-    open() {
-      let own = 0;
-      let closed = false;
-      return {
-        take(bytes) {
-          if (closed) return;
-          if (held + bytes > limit() || isShort()) throw new FaultError({ kind: "out_of_memory", retryAfterMs });
-          held += bytes;
-          own += bytes;
-        },
-        close() {
-          closed = true;
-          held -= own;
-          own = 0;
-        },
-      };
-    },
+    open: () => new Account(pool),
+  };
+}
+
+/** What all accounts draw from. */
+interface BytePool {
+  held: number;
+  /** @throws FaultError when there are not so many bytes more */
+  check(bytes: number): void;
+}
+
+class Account implements ByteAccount {
+  readonly #pool: BytePool;
+  #own = 0;
+  #closed = false;
+
+  constructor(pool: BytePool) {
+    this.#pool = pool;
+  }
+
+  take(bytes: number): void {
+    if (this.#closed) return;
+    this.#pool.check(bytes);
+    this.#pool.held += bytes;
+    this.#own += bytes;
+  }
+
+  /** An arrow, for it is handed on as a listener. */
+  readonly close = (): void => {
+    this.#closed = true;
+    this.#pool.held -= this.#own;
+    this.#own = 0;
   };
 }

@@ -51,7 +51,7 @@ export async function complete<Answer>(
       const answer = await machine.upstream.send(target, key, request, cancellation);
       noteHead(lease, answer);
       try {
-        const { value, usage } = await answered(machine, call, lane, { lease, request, answer });
+        const { value, usage } = await answered(machine, call, lane, lease, request, answer);
         if (usage) lease.note({ usage });
         additions.succeeded(target);
         return value;
@@ -73,11 +73,9 @@ async function answered<Answer>(
   { clock }: Machine,
   { account }: Call,
   lane: Lane<Answer, unknown>,
-  {
-    lease,
-    request,
-    answer,
-  }: { readonly lease: Lease<Target>; readonly request: LaneRequest; readonly answer: UpstreamAnswer },
+  lease: Lease<Target>,
+  request: LaneRequest,
+  answer: UpstreamAnswer,
 ): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
   const { endpoint: target, key } = lease;
   if (!isSuccess(answer)) throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
@@ -131,7 +129,7 @@ export function isSuccess({ status }: UpstreamAnswer): boolean {
 /** Tells the trail what an answer's head says. */
 export function noteHead(lease: Lease, { status, headers }: UpstreamAnswer): void {
   const id = header(headers, "x-request-id");
-  lease.note({ httpStatus: status, ...(id && { upstreamRequestId: id.slice(0, 128) }) });
+  lease.note(id ? { httpStatus: status, upstreamRequestId: id.slice(0, 128) } : { httpStatus: status });
   const resetMs = remainingReset(headers);
   if (resetMs !== undefined) lease.noteLimit(resetMs);
 }
@@ -169,15 +167,13 @@ export async function wholeAnswer(
   { status, headers, body }: UpstreamAnswer,
   account: ByteAccount,
 ): Promise<HttpAnswer> {
-  const chunks: Buffer[] = [];
   let length = 0;
-  for (let bytes = await body.read(); typeof bytes !== "string"; bytes = await body.read()) {
-    account.take(bytes.length);
-    chunks.push(bytes);
-    length += bytes.length;
+  const bytes = await body.whole((more) => {
+    account.take(more);
+    length += more;
     if (length > maxAnswerBytes) throw new FaultError({ kind: "too_large", status });
-  }
-  return { status, headers, body: joined(chunks) };
+  });
+  return { status, headers, body: bytes };
 }
 
 /** Reads what an answer that is no success says, if it says so soon: its status alone tells enough to go on. */

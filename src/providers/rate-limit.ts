@@ -5,7 +5,10 @@ import { type Headers, header } from "./retry-after.ts";
 const longestMs = 5 * 60_000;
 
 /** What is counted: OpenAI counts requests and tokens, others have one counter. */
-const counters = ["-requests", "-tokens", ""];
+const counters = ["-requests", "-tokens", ""].map((counter) => ({
+  remaining: `x-ratelimit-remaining${counter}`,
+  reset: `x-ratelimit-reset${counter}`,
+}));
 
 /** From here on a number of seconds is a moment, not a wait: 1973, or three years. */
 const leastEpochSeconds = 1e8;
@@ -21,12 +24,12 @@ const leastEpochMs = 1e11;
  */
 export function remainingReset(headers: Headers): number | undefined {
   let longest: number | undefined;
-  for (const counter of counters) {
+  for (const names of counters) {
     // A counter below zero is no counter: some say -1 where there is no limit.
-    const remaining = header(headers, `x-ratelimit-remaining${counter}`);
+    const remaining = header(headers, names.remaining);
     if (remaining === undefined || !/^\s*0+(\.0*)?\s*$/.test(remaining)) continue;
     const sentAt = Date.parse(header(headers, "date") ?? "");
-    const ms = resetMs(header(headers, `x-ratelimit-reset${counter}`) ?? "", sentAt);
+    const ms = resetMs(header(headers, names.reset) ?? "", sentAt);
     if (ms !== undefined) longest = Math.max(longest ?? 0, Math.min(ms, longestMs));
   }
   return longest;

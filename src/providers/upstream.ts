@@ -37,6 +37,11 @@ export interface UpstreamBody {
    * @throws FaultError when the body breaks off; the cancellation's reason when it was called off
    */
   read(withinMs?: number): Promise<Buffer | "end" | "silence">;
+  /**
+   * All of it, once it has come; nothing else may be read before.
+   * @param take told of each piece as it comes; what it throws ends the body, and is thrown
+   */
+  whole(take: (bytes: number) => void): Promise<Buffer>;
   /** Gives up the rest, and the connection with it. Harmless when the body has ended. */
   cancel(): void;
 }
@@ -55,8 +60,12 @@ const maxHeaderBytes = 64 * 1024;
 export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: string }): Upstream {
   const pools = new Map<string, Pool>();
   const leaving = new Set<Pool>();
+  /** The same by target, for names are dear to make. */
+  let poolsOfTargets = new WeakMap<Target, Pool>();
 
   function poolOf(target: Target): Pool {
+    const known = poolsOfTargets.get(target);
+    if (known) return known;
     const { origin, connectMs } = target;
     const name = nameOf(target);
     let pool = pools.get(name);
@@ -73,6 +82,7 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
       });
       pools.set(name, pool);
     }
+    poolsOfTargets.set(target, pool);
     return pool;
   }
 
@@ -89,6 +99,7 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
     },
     keepOnly(targets) {
       const kept = new Set(targets.map(nameOf));
+      poolsOfTargets = new WeakMap();
       for (const [name, pool] of pools) {
         if (kept.has(name)) continue;
         pools.delete(name);
@@ -100,6 +111,7 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
     async close() {
       await Promise.all([...pools.values(), ...leaving].map((pool) => pool.destroy()));
       pools.clear();
+      poolsOfTargets = new WeakMap();
     },
   };
 }
@@ -109,6 +121,8 @@ function nameOf({ origin, connectMs }: Pick<Target, "origin" | "connectMs">): st
   return `${origin} ${connectMs}`;
 }
 
+/** Somebody who waits for all of a body. */
+type Gatherer = { take(bytes: number): void; resolve(body: Buffer): void; reject(error: unknown): void };
 type Waiter = { resolve(read: Buffer | "end" | "silence"): void; reject(error: unknown): void; stopTimer(): void };
 
 /** One request on its socket: a handler to undici, a body to the reader. */
@@ -127,6 +141,7 @@ class Exchange implements ConnectedHandler, UpstreamBody {
   #queuedBytes = 0;
   #end: { readonly error?: unknown } | undefined;
   #waiter: Waiter | undefined;
+  #gatherer: Gatherer | undefined;
   #calledOff = false;
 
   constructor(
@@ -161,6 +176,11 @@ class Exchange implements ConnectedHandler, UpstreamBody {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#gatherer) {
+      this.#chunks.push(chunk);
+      this.#account(this.#gatherer, chunk.length);
+      return;
+    }
     const waiter = this.#takeWaiter();
     if (waiter && chunk.length <= mostReadBytes) {
       waiter.resolve(chunk);
@@ -206,6 +226,20 @@ class Exchange implements ConnectedHandler, UpstreamBody {
     });
   }
 
+  whole(take: (bytes: number) => void): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const gatherer = { take, resolve, reject };
+      // What has come before is as much as one reader of a stream would have let come.
+      const wasFull = this.#queuedBytes >= highWaterBytes;
+      this.#account(gatherer, this.#queuedBytes);
+      this.#queuedBytes = 0;
+      if (!this.#end) this.#gatherer = gatherer;
+      else if ("error" in this.#end) reject(this.#end.error);
+      else resolve(this.#joined());
+      if (wasFull) this.#controller?.resume();
+    });
+  }
+
   cancel(): void {
     this.#callOff(new Error("the rest is not wanted"));
   }
@@ -227,17 +261,35 @@ class Exchange implements ConnectedHandler, UpstreamBody {
     this.#end = end;
     this.#unlink();
     const waiter = this.#takeWaiter();
+    const gatherer = this.#gatherer;
+    this.#gatherer = undefined;
     if ("error" in end) {
       waiter?.reject(end.error);
+      gatherer?.reject(end.error);
       this.#failed(end.error);
     } else {
       waiter?.resolve("end");
+      gatherer?.resolve(this.#joined());
     }
+  }
+
+  /** Tells of bytes that have come; whoever does not want them ends the body. */
+  #account({ take, reject }: Gatherer, bytes: number): void {
+    try {
+      take(bytes);
+    } catch (error) {
+      reject(error);
+      this.#callOff(error);
+    }
+  }
+
+  #joined(): Buffer {
+    return this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks); // there is one
   }
 
   /** The first of what is queued, as much as one read gives. */
   #takeQueued(): Buffer {
-    const all = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks); // there is one
+    const all = this.#joined();
     const bytes = all.subarray(0, mostReadBytes);
     this.#chunks = bytes.length < all.length ? [all.subarray(bytes.length)] : [];
     this.#queuedBytes -= bytes.length;

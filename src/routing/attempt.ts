@@ -1,11 +1,11 @@
-import { type Cancellation, type CancellationSource, linkedCancellation } from "../runtime/cancellation.ts";
+import { type Cancellation, type CancellationSource, createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, Key } from "./endpoint.ts";
 import { AttemptTimeout, type Lease, type Outcome, Superseded } from "./lease.ts";
 import type { RouteObserver } from "./observer.ts";
 import type { Grant } from "./plan.ts";
 import type { EngineState } from "./state.ts";
-import type { AttemptRecord, Purpose, TrailWriter, Waited } from "./trail.ts";
+import type { AttemptFacts, AttemptRecord, Purpose, TrailWriter, Waited } from "./trail.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** A lease as the router itself sees it. */
@@ -52,44 +52,142 @@ const lateMs = 200;
 const superseded: Verdict = { next: "stop", blame: "nobody", class: "superseded" };
 
 /** Opens an attempt: its record, its time limit, its cancellation. Whatever its end tells of the endpoint and the key is learnt here. */
-export function beginAttempt<E extends Endpoint>(
-  { clock, state, observer, roomMade }: Surroundings,
-  { grant, waited, purpose, trail, mode, cancellation, deadline, limit, classify }: Beginning<E>,
-): OwnedLease<E> {
-  const { endpoint, state: endpointState, provider, slot, permit } = grant;
-  const { ring } = provider;
-  const startedAt = clock.now();
-  const record = trail.attempt(endpoint, slot.key, clock.wallTime(), waited, purpose);
-  const { source, unlink } = linkedCancellation(cancellation);
-  const disarm = clock.schedule(limit.ms, () => {
-    const late = clock.now() - startedAt - limit.ms > lateMs;
-    const busy = mode === "open" && endpointState.progressAt > startedAt + limit.ms / 2;
-    source.cancel(new AttemptTimeout(mode === "run" ? "total" : "first_content", limit.shortened || late || busy));
-  });
-  observer.attemptStarted?.(trail, record);
-  let settled = false;
-  let limitResetMs: number | undefined;
+export function beginAttempt<E extends Endpoint>(surroundings: Surroundings, beginning: Beginning<E>): OwnedLease<E> {
+  return new OpenAttempt(surroundings, beginning);
+}
+
+/** A class, for every request makes one at least: closures of each one's own would cost several times as much. */
+class OpenAttempt<E extends Endpoint> implements OwnedLease<E> {
+  readonly cancellation: CancellationSource = createCancellation();
+  readonly endpoint: E;
+  readonly key: Key | undefined;
+  readonly attempt: number;
+  readonly deadline: number;
+  readonly #surroundings: Surroundings;
+  readonly #grant: Grant<E>;
+  readonly #trail: TrailWriter;
+  readonly #mode: "run" | "open";
+  readonly #classify: (error: unknown) => Verdict;
+  readonly #record: AttemptRecord;
+  readonly #startedAt: number;
+  readonly #unlink: () => void;
+  readonly #disarm: () => void;
+  #settled = false;
+  #limitResetMs: number | undefined;
   /** Set by commit. */
-  let releaseRequest: (() => void) | undefined;
+  #releaseRequest: (() => void) | undefined;
+
+  constructor(surroundings: Surroundings, beginning: Beginning<E>) {
+    const { clock, observer } = surroundings;
+    const { grant, waited, purpose, trail, mode, cancellation, deadline, limit, classify } = beginning;
+    this.#surroundings = surroundings;
+    this.#grant = grant;
+    this.#trail = trail;
+    this.#mode = mode;
+    this.#classify = classify;
+    this.endpoint = grant.endpoint;
+    this.key = grant.slot.key;
+    this.deadline = deadline;
+    this.#startedAt = clock.now();
+    this.#record = trail.attempt(grant.endpoint, grant.slot.key, clock.wallTime(), waited, purpose);
+    this.attempt = this.#record.index;
+    this.#unlink = cancellation.onCancel((reason) => this.cancellation.cancel(reason));
+    this.#disarm = clock.schedule(limit.ms, () => this.#timeOut(limit));
+    observer.attemptStarted?.(trail, this.#record);
+  }
+
+  #timeOut(limit: Beginning<E>["limit"]): void {
+    const startedAt = this.#startedAt;
+    const late = this.#surroundings.clock.now() - startedAt - limit.ms > lateMs;
+    const busy = this.#mode === "open" && this.#grant.state.progressAt > startedAt + limit.ms / 2;
+    const phase = this.#mode === "run" ? "total" : "first_content";
+    this.cancellation.cancel(new AttemptTimeout(phase, limit.shortened || late || busy));
+  }
+
+  note(facts: Partial<AttemptFacts>): void {
+    Object.assign(this.#record, facts);
+  }
+
+  noteLimit(resetMs: number): void {
+    this.#limitResetMs = resetMs;
+  }
+
+  progressed(): void {
+    this.#grant.state.progressAt = this.#surroundings.clock.now();
+  }
+
+  settle(outcome: Outcome): void {
+    this.#end(outcome.ok ? undefined : this.#verdictOf(outcome.error), true);
+    this.#surroundings.roomMade();
+  }
+
+  fail(error: unknown): Verdict {
+    const verdict = this.#verdictOf(error);
+    this.#end(verdict, true);
+    // Whatever the attempt still holds closes itself, also when it failed by itself.
+    this.cancellation.cancel(error);
+    return verdict;
+  }
+
+  supersede(): void {
+    const { state } = this.#grant;
+    const now = this.#surroundings.clock.now();
+    const elapsedMs = now - this.#startedAt;
+    // So long it has taken at least: were it forgotten, only quick answers would be remembered of a slow endpoint. Where that is
+    // less than usual it tells nothing, for a hedge may be given up as soon as it is made.
+    const usualMs = state.firstContents.quantile(0.5) ?? Number.POSITIVE_INFINITY;
+    if (elapsedMs > usualMs) state.firstContents.add(elapsedMs);
+    state.latency.stream.observeAtLeast(now, elapsedMs);
+    this.#record.maybeBilled = true;
+    this.#end(superseded, true);
+    this.cancellation.cancel(new Superseded());
+    this.#surroundings.roomMade();
+  }
+
+  commit(release: () => void): void {
+    const { clock, observer } = this.#surroundings;
+    const { state } = this.#grant;
+    this.#releaseRequest = release;
+    this.#disarm();
+    const now = clock.now();
+    const firstContentMs = now - this.#startedAt;
+    this.#record.firstContentMs = firstContentMs;
+    this.#succeeded(now);
+    state.firstContents.add(firstContentMs);
+    state.progressAt = now;
+    observer.committed?.(this.#trail, this.#record);
+  }
+
+  breakOff(error: unknown): Verdict {
+    const verdict = this.#verdictOf(error);
+    this.#end(verdict, false);
+    return verdict;
+  }
 
   /** The call is good: for a stream when it has begun, for a unary one when it is whole. */
-  function succeeded(now: number): void {
-    endpointState.breaker.settle(permit, now, "success");
-    endpointState.served(startedAt);
-    ring.succeeded(slot, endpoint.id, startedAt);
-    if (limitResetMs !== undefined) ring.coolUntil(slot, endpoint.id, now, now + limitResetMs);
-    endpointState.latency[mode === "open" ? "stream" : "unary"].observe(now, now - startedAt);
+  #succeeded(now: number): void {
+    const { endpoint, state, provider, slot, permit } = this.#grant;
+    const startedAt = this.#startedAt;
+    state.breaker.settle(permit, now, "success");
+    state.served(startedAt);
+    provider.ring.succeeded(slot, endpoint.id, startedAt);
+    if (this.#limitResetMs !== undefined) provider.ring.coolUntil(slot, endpoint.id, now, now + this.#limitResetMs);
+    state.latency[this.#mode === "open" ? "stream" : "unary"].observe(now, now - startedAt);
   }
 
-  function failed(verdict: Verdict, now: number): void {
+  #failed(verdict: Verdict, now: number): void {
+    const { state, permit } = this.#grant;
     const endpointIsToBlame = verdict.blame === "endpoint" && verdict.class !== "misconfigured";
-    endpointState.breaker.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", verdict.slow);
-    if (verdict.class === "misconfigured") endpointState.misconfigured(now);
-    if (verdict.blame === "model") endpointState.modelRefused(now);
-    learnOfKey(verdict, now);
+    state.breaker.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", verdict.slow);
+    if (verdict.class === "misconfigured") state.misconfigured(now);
+    if (verdict.blame === "model") state.modelRefused(now);
+    this.#learnOfKey(verdict, now);
   }
 
-  function learnOfKey(verdict: Verdict, now: number): void {
+  #learnOfKey(verdict: Verdict, now: number): void {
+    const { endpoint, provider, slot, permit } = this.#grant;
+    const { ring } = provider;
+    const startedAt = this.#startedAt;
     if (verdict.class === "rate_limited") ring.rateLimited(slot, endpoint.id, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "quota_exhausted") ring.exhausted(slot, startedAt, now, verdict.retryAfterMs);
     else if (verdict.class === "key_refused") ring.refused(slot, startedAt, now);
@@ -98,20 +196,24 @@ export function beginAttempt<E extends Endpoint>(
   }
 
   /** @param breaks whether a failure after the first content is the request's end */
-  function end(verdict: Verdict | undefined, breaks: boolean): void {
-    if (settled) throw new Error(`attempt ${record.index} at ${endpoint.id} was settled twice`);
-    settled = true;
-    disarm();
-    unlink();
+  #end(verdict: Verdict | undefined, breaks: boolean): void {
+    const { clock, state: engineState, observer } = this.#surroundings;
+    const { state, provider } = this.#grant;
+    const record = this.#record;
+    const trail = this.#trail;
+    if (this.#settled) throw new Error(`attempt ${record.index} at ${this.endpoint.id} was settled twice`);
+    this.#settled = true;
+    this.#disarm();
+    this.#unlink();
     const now = clock.now();
-    const committed = releaseRequest !== undefined;
-    if (!committed && !verdict) succeeded(now);
-    else if (!committed && verdict) failed(verdict, now);
-    else if (verdict?.blame === "endpoint") endpointState.breaker.brokeOff(now, verdict.slow ?? false);
-    else if (verdict?.blame === "key") learnOfKey(verdict, now);
-    releaseRequest?.();
-    state.end(endpointState, provider, now, verdict?.notSent ? startedAt : undefined);
-    record.durationMs = now - startedAt;
+    const committed = this.#releaseRequest !== undefined;
+    if (!committed && !verdict) this.#succeeded(now);
+    else if (!committed && verdict) this.#failed(verdict, now);
+    else if (verdict?.blame === "endpoint") state.breaker.brokeOff(now, verdict.slow ?? false);
+    else if (verdict?.blame === "key") this.#learnOfKey(verdict, now);
+    this.#releaseRequest?.();
+    engineState.end(state, provider, now, verdict?.notSent ? this.#startedAt : undefined);
+    record.durationMs = now - this.#startedAt;
     record.outcome = verdict?.class ?? "ok";
     if (verdict) describe(record, verdict);
     if (verdict && committed && breaks) trail.breakOff();
@@ -121,63 +223,10 @@ export function beginAttempt<E extends Endpoint>(
   }
 
   /** What an error means; a timeout may be nobody's fault, which only the engine knows. */
-  function verdictOf(error: unknown): Verdict {
-    const verdict = classify(error);
+  #verdictOf(error: unknown): Verdict {
+    const verdict = this.#classify(error);
     return error instanceof AttemptTimeout && error.blameless ? { ...verdict, blame: "nobody" } : verdict;
   }
-
-  return {
-    endpoint,
-    key: slot.key,
-    attempt: record.index,
-    cancellation: source,
-    deadline,
-    note: (facts) => void Object.assign(record, facts),
-    noteLimit(resetMs) {
-      limitResetMs = resetMs;
-    },
-    progressed() {
-      endpointState.progressAt = clock.now();
-    },
-    settle(outcome: Outcome) {
-      end(outcome.ok ? undefined : verdictOf(outcome.error), true);
-      roomMade();
-    },
-    fail(error) {
-      const verdict = verdictOf(error);
-      end(verdict, true);
-      // Whatever the attempt still holds closes itself, also when it failed by itself.
-      source.cancel(error);
-      return verdict;
-    },
-    supersede() {
-      const now = clock.now();
-      // So long it has taken at least: were it forgotten, only quick answers would be remembered of a slow endpoint. Where that is
-      // less than usual it tells nothing, for a hedge may be given up as soon as it is made.
-      const usualMs = endpointState.firstContents.quantile(0.5) ?? Number.POSITIVE_INFINITY;
-      if (now - startedAt > usualMs) endpointState.firstContents.add(now - startedAt);
-      endpointState.latency.stream.observeAtLeast(now, now - startedAt);
-      record.maybeBilled = true;
-      end(superseded, true);
-      source.cancel(new Superseded());
-      roomMade();
-    },
-    commit(release) {
-      releaseRequest = release;
-      disarm();
-      const now = clock.now();
-      record.firstContentMs = now - startedAt;
-      succeeded(now);
-      endpointState.firstContents.add(record.firstContentMs);
-      endpointState.progressAt = now;
-      observer.committed?.(trail, record);
-    },
-    breakOff(error) {
-      const verdict = verdictOf(error);
-      end(verdict, false);
-      return verdict;
-    },
-  };
 }
 
 function describe(record: AttemptRecord, verdict: Verdict): void {

@@ -178,7 +178,10 @@ export function createRouter(machine: {
     if (mode === "open") hedging.request();
     const journey: Journey<E> = { pool, plan, trail, mode, failures: [], hedgeable: mode === "open" };
     const landed = await travel(journey, attempt, options);
-    if (landed) return { ...landed, trail, recover: recovery(journey, landed, options) };
+    if (landed) {
+      const recover = mode === "open" ? recovery(journey, landed, options) : nothingToRecover;
+      return { value: landed.value, lease: landed.lease, trail, recover };
+    }
     const { error, verdict } = mostUseful(journey.failures);
     const soonest = plan.soonest();
     const retryAfterMs = soonest === undefined ? undefined : Math.max(0, soonest - clock.now());
@@ -212,7 +215,11 @@ export function createRouter(machine: {
           giveBack(next.grant);
           break;
         }
-        const { landed, stop } = await tryOnce(journey, attempt, options, request, { ...next, purpose });
+        const { landed, stop } = await tryOnce(journey, attempt, options, request, {
+          grant: next.grant,
+          waited: next.waited,
+          purpose,
+        });
         if (landed) {
           if (mode === "run") landed.lease.settle({ ok: true });
           else landed.lease.commit(unlink);
@@ -400,7 +407,9 @@ export function createRouter(machine: {
     start: Start<E>,
   ): OwnedLease<E> {
     const limit = timeLimit(start.grant.endpoint, plan, deadline - clock.now(), mode);
-    return beginAttempt(surroundings, { ...start, trail, mode, cancellation, deadline, limit, classify });
+    const { grant, waited, purpose } = start;
+    const of = { grant, waited, purpose, trail, mode, cancellation, deadline, limit, classify };
+    return beginAttempt(surroundings, of);
   }
 
   /**
@@ -435,6 +444,8 @@ export function createRouter(machine: {
     state,
   };
 }
+
+async function nothingToRecover(): Promise<undefined> {}
 
 /** The failure to tell of; the last one among the equally useful, and always one that stopped the request. */
 function mostUseful(failures: readonly { error: unknown; verdict: Verdict }[]): {

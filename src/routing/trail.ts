@@ -115,45 +115,62 @@ const maxSkips = 100;
 
 /** Opens the trail of one request. */
 export function createTrail(model: string, policy: string, traceId: string): TrailWriter {
-  const attempts: AttemptRecord[] = [];
-  const skips: SkipRecord[] = [];
+  return new RequestTrail(model, policy, traceId);
+}
+
+/** A class, for every request makes one: closures and accessors of each one's own would cost several times as much. */
+class RequestTrail implements TrailWriter {
+  readonly model: string;
+  readonly policy: string;
+  readonly traceId: string;
+  readonly attempts: AttemptRecord[] = [];
+  readonly skips: SkipRecord[] = [];
+  partial = false;
   /** Made when something is passed over. */
-  let told: Set<string> | undefined;
-  let partial = false;
-  return {
-    model,
-    policy,
-    traceId,
-    attempts,
-    skips,
-    get omittedSkips() {
-      return (told?.size ?? 0) - skips.length;
-    },
-    get partial() {
-      return partial;
-    },
-    attempt({ provider, id, upstreamModel, tier }, key, startTimeMs, waited, purpose) {
-      const index = attempts.length + 1;
-      const keyName = key?.name ?? "";
-      const record: AttemptRecord = { index, provider, endpoint: id, upstreamModel, keyName, tier, startTimeMs };
-      const whole =
-        waited || purpose
-          ? { ...record, ...(waited && { waitMs: waited.ms, waitReason: waited.reason }), ...(purpose && { purpose }) }
-          : record;
-      attempts.push(whole);
-      return whole;
-    },
-    skip(endpoint, reason, facts) {
-      told ??= new Set();
-      const size = told.size;
-      if (told.add(`${reason} ${endpoint}`).size === size || size >= maxSkips) return undefined;
-      const beforeAttempt = attempts.length + 1;
-      const record = { endpoint, reason, ...facts, beforeAttempt };
-      skips.push(record);
-      return record;
-    },
-    breakOff() {
-      partial = true;
-    },
-  };
+  #told: Set<string> | undefined;
+
+  constructor(model: string, policy: string, traceId: string) {
+    this.model = model;
+    this.policy = policy;
+    this.traceId = traceId;
+  }
+
+  get omittedSkips(): number {
+    return (this.#told?.size ?? 0) - this.skips.length;
+  }
+
+  attempt(
+    { provider, id, upstreamModel, tier }: Endpoint,
+    key: Key | undefined,
+    startTimeMs: number,
+    waited: Waited | undefined,
+    purpose?: Purpose,
+  ): AttemptRecord {
+    const index = this.attempts.length + 1;
+    const keyName = key?.name ?? "";
+    const record: AttemptRecord = { index, provider, endpoint: id, upstreamModel, keyName, tier, startTimeMs };
+    const whole =
+      waited || purpose
+        ? { ...record, ...(waited && { waitMs: waited.ms, waitReason: waited.reason }), ...(purpose && { purpose }) }
+        : record;
+    this.attempts.push(whole);
+    return whole;
+  }
+
+  skip(
+    endpoint: string,
+    reason: SkipReason,
+    facts?: { readonly untilTimeMs?: number; readonly detail?: string },
+  ): SkipRecord | undefined {
+    this.#told ??= new Set();
+    const { size } = this.#told;
+    if (this.#told.add(`${reason} ${endpoint}`).size === size || size >= maxSkips) return undefined;
+    const record = { endpoint, reason, ...facts, beforeAttempt: this.attempts.length + 1 };
+    this.skips.push(record);
+    return record;
+  }
+
+  breakOff(): void {
+    this.partial = true;
+  }
 }

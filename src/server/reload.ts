@@ -142,6 +142,7 @@ const fixed: Readonly<Record<string, (config: Config) => unknown>> = {
   "server.port": ({ server }) => server.port,
   "server.tls": ({ server }) => server.tls !== undefined,
   "server.trusted_proxies": ({ server }) => server.trusted_proxies,
+  "server.warm_up": ({ server }) => server.warm_up,
   "server.limits.connections": ({ server }) => server.limits.connections,
 };
 

@@ -42,13 +42,13 @@ async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: Nat
     latency_ms: String(Math.round(latencyMs)),
     ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
   };
-  const text = signed(value, own);
+  const text = withOwn(value, own);
   const headers = answerHeaders(edge, exchange, trail, call.caller);
   await sendPaced(exchange.response, text, headers, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
 }
 
 /** An answer with members of ours. */
-function signed({ text, json }: NativeAnswer, own: Readonly<Record<string, string>>): string {
+function withOwn({ text, json }: NativeAnswer, own: Readonly<Record<string, string>>): string {
   if (!Object.keys(own).some((name) => name in json)) return withMembers(text, own);
   return editMembers(text, {
     // What an upstream says under the same name makes room: there are gateways behind gateways.
@@ -117,11 +117,7 @@ function idHeaders({ requestId, traceId }: Exchange) {
 }
 
 function answerHeaders(edge: Edge, exchange: Exchange, trail: Trail, caller: Caller) {
-  return {
-    ...idHeaders(exchange),
-    ...routeHeaders(trail, caller.seesTrail),
-    ...allowanceHeaders(edge, caller),
-  };
+  return Object.assign(idHeaders(exchange), routeHeaders(trail, caller.seesTrail), allowanceHeaders(edge, caller));
 }
 
 function includesTrail({ headers }: IncomingMessage): boolean {

@@ -57,7 +57,10 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
     sendError(response, failed, { requestId, traceId, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
   } finally {
     ended = response.writableEnded;
-    if (ended) cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
+    // What the system has taken whole needs nobody to look after it.
+    const isHandedOver = request.httpVersionMajor === 1 && response.writableLength === 0;
+    if (ended && !isHandedOver)
+      cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
   }
 }
 

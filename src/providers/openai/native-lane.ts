@@ -28,8 +28,17 @@ export interface NativeAnswer {
   readonly json: JsonObject;
 }
 
-/** Members of a request that are the gateway's own. So are `provider` and `task`; objects of these names are another's and go on. */
-const routingMembers = ["fallback_providers", "timeout", "retry_count"];
+/** Members of a request that are the gateway's own. */
+const routingMembers = ["fallback_providers", "timeout", "retry_count", "provider", "task"];
+
+/** Those of them that a body may have; objects under the last two names are another's and go on. */
+function ownMembers({ provider, task }: JsonObject): readonly string[] {
+  if (typeof provider !== "object" && typeof task !== "object") return routingMembers;
+  return routingMembers.filter(
+    (name) => !(name === "provider" && objectOf(provider)) && !(name === "task" && objectOf(task)),
+  );
+}
+
 /** Members that only a request for a stream may have. */
 const streamMembers = ["stream", "stream_options"];
 
@@ -41,7 +50,7 @@ const streamMembers = ["stream", "stream_options"];
  * only what the configuration sets for a target is different.
  */
 export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
-  const remove = [...routingMembers, ...["provider", "task"].filter((name) => !objectOf(json[name]))];
+  const remove = ownMembers(json);
   const count = json["n"];
   const expected: Expected = {
     candidateCount: typeof count === "number" ? count : 1,

@@ -6,7 +6,7 @@ import { failureOf } from "../../gateway/faults.ts";
 import { startHealthChecks } from "../../gateway/health-check.ts";
 import { createKeyNames } from "../../gateway/key-names.ts";
 import type { Target } from "../../providers/target.ts";
-import type { Upstream } from "../../providers/upstream.ts";
+import type { Upstream, UpstreamBody } from "../../providers/upstream.ts";
 import { RouteError } from "../../routing/router.ts";
 import { seededRng } from "../../runtime/rng.ts";
 import { Failure } from "../../simulation/failure.ts";
@@ -171,6 +171,8 @@ function refusalOf(error: unknown): Refusal {
   return { httpStatus: http, code };
 }
 
+const emptyBody: UpstreamBody = { read: async () => "end", whole: async () => Buffer.alloc(0), cancel() {} };
+
 /** Providers as health checks meet them: an answer without a body, by the weather of the time. */
 function checkedProviders({ clock, weather }: Machine<Target>): Upstream {
   let count = 0;
@@ -186,7 +188,7 @@ function checkedProviders({ clock, weather }: Machine<Target>): Upstream {
         clock.schedule(afterMs, () => {
           unlink();
           if (status === 0) reject(new Error("no connection"));
-          else resolve({ status, headers: {}, body: { read: async () => "end", cancel() {} } });
+          else resolve({ status, headers: {}, body: emptyBody });
         });
       });
     },

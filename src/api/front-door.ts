@@ -21,8 +21,8 @@ export interface FrontDoor {
   handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
   /** Whether a request over HTTP/2 can be answered by its stream alone. */
   wantsStream(headers: IncomingHttpHeaders): boolean;
-  /** Answers such a request. */
-  handleStream(...arrival: StreamArrival): void;
+  /** Answers such a request. @returns what is to be done when its stream has closed */
+  handleStream(...arrival: StreamArrival): () => void;
 }
 
 /** RPC by its paths, REST by its routes. */
@@ -47,6 +47,6 @@ export function createFrontDoor(edge: Edge): FrontDoor {
       else rest(request, response, peer);
     },
     wantsStream: (headers) => lane?.wants(headers) === true && !(edge.ownMachineOnly && foreignName({ headers })),
-    handleStream: (...arrival) => lane?.handle(...arrival),
+    handleStream: (...arrival) => lane?.handle(...arrival) ?? (() => {}),
   };
 }

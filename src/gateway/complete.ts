@@ -1,5 +1,5 @@
 import { type Fault, FaultError } from "../chat/fault.ts";
-import type { AnswerFold, HttpAnswer, Lane, LaneRequest, ReadMeaning } from "../providers/lane.ts";
+import type { AnswerFold, HttpAnswer, Lane, ReadMeaning } from "../providers/lane.ts";
 import { remainingReset } from "../providers/rate-limit.ts";
 import { header } from "../providers/retry-after.ts";
 import type { Target } from "../providers/target.ts";
@@ -9,7 +9,7 @@ import type { Lease } from "../routing/lease.ts";
 import { RouteError } from "../routing/router.ts";
 import type { TokenCounts, Trail } from "../routing/trail.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { createAdditions } from "./additions.ts";
+import { type CallAdditions, createAdditions } from "./additions.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
 import { LateReads } from "./late-reads.ts";
@@ -31,57 +31,88 @@ export interface Completed<Answer> {
 
 /**
  * Answers a call at once, whatever its payload is.
- * @throws CallError
+ * @throws CallError (rejects)
  */
-export async function complete<Answer>(
+export function complete<Answer>(
   machine: Machine,
   call: Call,
   lane: Lane<Answer, unknown>,
 ): Promise<Completed<Answer>> {
   const arrivedAt = machine.clock.now();
   let release = () => {};
+  const failed = (error: unknown) => {
+    release();
+    return error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
+  };
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
     const entered = enter(machine, call);
     release = entered.release;
     const additions = createAdditions(machine.additions);
-    const attempt = async (lease: Lease<Target>) => {
-      const { endpoint: target, key, cancellation } = lease;
-      const request = lane.request(target, "unary", additions.for(target));
-      const answer = await machine.upstream.send(target, key, request, cancellation);
-      noteHead(lease, answer);
-      try {
-        const { value, usage } = await answered(machine, call, lane, lease, request, answer);
-        if (usage) lease.note({ usage });
-        additions.succeeded(target);
-        return value;
-      } catch (error) {
-        throw error instanceof FaultError ? additions.blamed(target, request, error) : error;
-      }
-    };
-    const { value, lease, trail } = await machine.router.run(pool, attempt, entered.options);
-    return { value, provider: lease.endpoint.provider, trail, latencyMs: machine.clock.now() - arrivedAt };
+    const attempt = (lease: Lease<Target>) => attemptAt(lease, { machine, call, lane, additions });
+    return machine.router.run(pool, attempt, entered.options).then(
+      ({ value, lease, trail }) => {
+        release();
+        return { value, provider: lease.endpoint.provider, trail, latencyMs: machine.clock.now() - arrivedAt };
+      },
+      (error) => {
+        throw failed(error);
+      },
+    );
   } catch (error) {
-    throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
-  } finally {
-    release();
+    return Promise.reject(failed(error));
   }
 }
 
-/** What an answer says, whether it comes whole or as a stream. @throws FaultError when it is none */
-async function answered<Answer>(
-  { clock }: Machine,
-  { account }: Call,
-  lane: Lane<Answer, unknown>,
+/** What the attempts of one call have in common. */
+interface Asked<Answer> {
+  readonly machine: Machine;
+  readonly call: Call;
+  readonly lane: Lane<Answer, unknown>;
+  readonly additions: CallAdditions;
+}
+
+/** One upstream call to its whole answer. @throws FaultError when it is none */
+async function attemptAt<Answer>(
   lease: Lease<Target>,
-  request: LaneRequest,
+  { machine, call, lane, additions }: Asked<Answer>,
+): Promise<Answer> {
+  const { endpoint: target } = lease;
+  const request = lane.request(target, "unary", additions.for(target));
+  const answer = await machine.upstream.send(target, lease.key, request, lease.cancellation);
+  noteHead(lease, answer);
+  try {
+    const isWhole = request.mode === "unary" && isSuccess(answer);
+    const { value, usage } = isWhole
+      ? understoodAnswer(lease, lane, answer, await wholeBody(answer, call.account))
+      : await streamedAnswer(lease, lane, answer, { account: call.account, clock: machine.clock });
+    if (usage) lease.note({ usage });
+    additions.succeeded(target);
+    return value;
+  } catch (error) {
+    throw error instanceof FaultError ? additions.blamed(target, request, error) : error;
+  }
+}
+
+/** What a whole answer says. @throws FaultError when it is none */
+function understoodAnswer<Answer>(
+  lease: Lease<Target>,
+  lane: Lane<Answer, unknown>,
+  { status, headers }: UpstreamAnswer,
+  body: Buffer,
+) {
+  return understood(lease, () => lane.answer(lease.endpoint, { status, headers, body }));
+}
+
+/** What an answer says that comes as a stream. @throws FaultError when it is none, or no success */
+async function streamedAnswer<Answer>(
+  lease: Lease<Target>,
+  lane: Lane<Answer, unknown>,
   answer: UpstreamAnswer,
+  means: { readonly account: ByteAccount; readonly clock: Clock },
 ): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
-  const { endpoint: target, key } = lease;
-  if (!isSuccess(answer)) throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, clock)), key));
-  if (request.mode === "stream") return folded(lease, answer, lane.fold(target), { account, clock });
-  const body = await wholeAnswer(answer, account);
-  return understood(lease, () => lane.answer(target, body));
+  if (isSuccess(answer)) return folded(lease, answer, lane.fold(lease.endpoint), means);
+  throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, means.clock)), lease.key));
 }
 
 /** Reads a stream to its end, which need not be that of its connection. Until then nobody is told anything: all of it may hop on. */
@@ -163,17 +194,18 @@ export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
 }
 
 /** Reads a success to its end. */
-export async function wholeAnswer(
-  { status, headers, body }: UpstreamAnswer,
-  account: ByteAccount,
-): Promise<HttpAnswer> {
+export async function wholeAnswer(answer: UpstreamAnswer, account: ByteAccount): Promise<HttpAnswer> {
+  const { status, headers } = answer;
+  return { status, headers, body: await wholeBody(answer, account) };
+}
+
+function wholeBody({ status, body }: UpstreamAnswer, account: ByteAccount): Promise<Buffer> {
   let length = 0;
-  const bytes = await body.whole((more) => {
+  return body.whole((more) => {
     account.take(more);
     length += more;
     if (length > maxAnswerBytes) throw new FaultError({ kind: "too_large", status });
   });
-  return { status, headers, body: bytes };
 }
 
 /** Reads what an answer that is no success says, if it says so soon: its status alone tells enough to go on. */

@@ -164,7 +164,7 @@ export function createRouter(machine: {
   const hedging = new Hedging(settings.hedge);
   const surroundings = { clock, state, observer, roomMade: () => lines.roomMade() };
 
-  async function route<T, E extends Endpoint>(
+  function route<T, E extends Endpoint>(
     pool: Pool<E>,
     attempt: Attempt<T, E>,
     options: RunOptions<E>,
@@ -177,16 +177,20 @@ export function createRouter(machine: {
     );
     if (mode === "open") hedging.request();
     const journey: Journey<E> = { pool, plan, trail, mode, failures: [], hedgeable: mode === "open" };
-    const landed = await travel(journey, attempt, options);
-    if (landed) {
+    // No async function, here and where a request passes but once: each costs as much as a kilobyte of garbage.
+    return travel(journey, attempt, options).then((landed) => {
+      if (!landed) throw failureOf(journey);
       const recover = mode === "open" ? recovery(journey, landed, options) : nothingToRecover;
       return { value: landed.value, lease: landed.lease, trail, recover };
-    }
-    const { error, verdict } = mostUseful(journey.failures);
+    });
+  }
+
+  function failureOf<E extends Endpoint>({ plan, trail, failures }: Journey<E>): RouteError {
+    const { error, verdict } = mostUseful(failures);
     const soonest = plan.soonest();
     const retryAfterMs = soonest === undefined ? undefined : Math.max(0, soonest - clock.now());
     observer.failed?.(trail);
-    throw new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
+    return new RouteError(trail, error, verdict, { retryAfterMs, capped: plan.capped });
   }
 
   /** Goes on until an attempt lands, or nothing is left: the failures then say why. */
@@ -251,25 +255,32 @@ export function createRouter(machine: {
   ): Promise<{ landed?: Landed<T, E>; stop?: boolean }> {
     const { pool, plan } = journey;
     return new Promise((resolve, reject) => {
-      const running = new Set<OwnedLease<E>>();
-      let stopTimer = () => {};
+      /** Two at most. */
+      const running: OwnedLease<E>[] = [];
+      let stopTimer: (() => void) | undefined;
 
       function over(result: { landed?: Landed<T, E>; stop?: boolean }): void {
-        stopTimer();
-        for (const loser of running) {
+        stopTimer?.();
+        for (const loser of running.splice(0)) {
           // Nobody was quicker than an attempt whose caller has left.
           if (request.cancelled) loser.fail(request.reason);
           else loser.supersede();
         }
-        running.clear();
         resolve(result);
+      }
+
+      /** @returns whether it was running */
+      function ended(lease: OwnedLease<E>): boolean {
+        const at = running.indexOf(lease);
+        if (at >= 0) running.splice(at, 1);
+        return at >= 0;
       }
 
       function start(grant: Grant<E>, waited: Waited | undefined, purpose: Purpose | undefined): void {
         const lease = begin(journey, options, request, { grant, waited, purpose });
-        running.add(lease);
+        running.push(lease);
         const onFailure = (error: unknown) => {
-          if (running.delete(lease)) failed(lease, grant, purpose, error);
+          if (ended(lease)) failed(lease, grant, purpose, error);
         };
         // Nobody waits for work that is called off; what it brings afterwards is the work's own to close.
         const stop = lease.cancellation.onCancel((reason) => Promise.reject(reason).catch(onFailure).catch(reject));
@@ -277,7 +288,7 @@ export function createRouter(machine: {
           .then(
             (value) => {
               stop();
-              if (running.delete(lease)) over({ landed: { value, lease, grant } });
+              if (ended(lease)) over({ landed: { value, lease, grant } });
             },
             (error) => {
               stop();
@@ -294,14 +305,14 @@ export function createRouter(machine: {
         if (purpose === "hedge") hedging.failed(verdict, clock.now());
         const stop = verdict.next === "stop" || (verdict.next === "larger" && pool.onContextOverflow === "stop");
         if (!stop) plan.failed(grant, verdict);
-        if (stop || running.size === 0) over({ stop });
+        if (stop || running.length === 0) over({ stop });
       }
 
       start(first.grant, first.waited, first.purpose);
       const delayMs = journey.hedgeable ? hedging.delayMs(first.grant.state.firstContents) : undefined;
-      if (delayMs === undefined || running.size === 0) return;
+      if (delayMs === undefined || running.length === 0) return;
       stopTimer = clock.schedule(delayMs, () => {
-        if (!journey.hedgeable || running.size === 0 || request.cancelled || !hedging.allows(clock.now())) return;
+        if (!journey.hedgeable || running.length === 0 || request.cancelled || !hedging.allows(clock.now())) return;
         lines.roomMade();
         const grant = plan.hedge();
         if (!grant) return;

@@ -20,49 +20,65 @@ export interface CancellationSource extends Cancellation {
   cancel(reason: unknown): void;
 }
 
-/** Somebody who listens. An object of its own, so that the same function may listen twice. */
-interface Listener {
+/** Somebody who listens, in a ring that its source is part of. An object of its own, so that the same function may listen twice. */
+class Listener {
   readonly call: (reason: unknown) => void;
+  before: Listener = this;
+  after: Listener = this;
+
+  constructor(call: (reason: unknown) => void) {
+    this.call = call;
+  }
+
+  /** Leaves the ring, and holds on to nobody in it: what is old and dead would keep alive what is young and dead. */
+  leave(): void {
+    this.before.after = this.after;
+    this.after.before = this.before;
+    this.before = this;
+    this.after = this;
+  }
 }
 
-/** A class, since each request makes several: closures for each of them would cost more than they do. */
+/**
+ * A class, since each request makes several: closures for each of them would cost more than they do. Its listeners are a ring and not
+ * a set, because every request listens to the one source that lives as long as the process, and the tables of a set that grows and
+ * shrinks all the time outlive what they hold.
+ */
 class Source implements CancellationSource {
   cancelled = false;
   reason: unknown;
-  /** Nearly always the only one: a set costs as much as all the rest. */
-  #first: Listener | undefined;
-  /** Made when more than one listen at once. */
-  #others: Set<Listener> | undefined;
+  /** The ring's beginning, which is nobody; made when somebody listens. */
+  #ring: Listener | undefined;
 
   onCancel(listener: (reason: unknown) => void): () => void {
     if (this.cancelled) {
       listener(this.reason);
-      return () => {};
+      return nothing;
     }
-    const entry = { call: listener };
-    if (!this.#first && !this.#others?.size) this.#first = entry;
-    else {
-      this.#others ??= new Set();
-      this.#others.add(entry);
-    }
-    return () => {
-      if (this.#first === entry) this.#first = undefined;
-      else this.#others?.delete(entry);
-    };
+    this.#ring ??= new Listener(nothing);
+    const entry = new Listener(listener);
+    const last = this.#ring.before;
+    entry.before = last;
+    entry.after = this.#ring;
+    last.after = entry;
+    this.#ring.before = entry;
+    return () => entry.leave();
   }
 
   cancel(reason: unknown): void {
     if (this.cancelled) return;
     this.cancelled = true;
     this.reason = reason;
-    const first = this.#first;
-    const others = this.#others;
-    this.#first = undefined;
-    this.#others = undefined;
-    first?.call(reason);
-    for (const { call } of others ?? []) call(reason);
+    const ring = this.#ring;
+    this.#ring = undefined;
+    const listeners: Listener[] = [];
+    for (let each = ring?.after; each && each !== ring; each = each.after) listeners.push(each);
+    for (const each of listeners) each.leave();
+    for (const { call } of listeners) call(reason);
   }
 }
+
+function nothing(): void {}
 
 /** Makes a cancellation that its owner may call off. */
 export function createCancellation(): CancellationSource {

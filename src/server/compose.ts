@@ -42,7 +42,7 @@ export interface Gateway {
   handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
   /** Whether a request over HTTP/2 can be answered by its stream alone; then `handleStream` does. */
   wantsStream(headers: IncomingHttpHeaders): boolean;
-  handleStream(...arrival: StreamArrival): void;
+  handleStream(...arrival: StreamArrival): () => void;
   enter(stage: Stage): void;
   /** From now on nothing should be sent here, whatever the stage. */
   fail(reason: string): void;

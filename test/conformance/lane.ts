@@ -13,11 +13,18 @@ export function conformanceLane(): LaneMethod[] {
     const { name, localName, input, output } = method;
     const shape = { path: `/${service.typeName}/${name}`, input, output };
     if (localName === "serverStream") {
-      return [{ ...shape, kind: "server_streaming", begin: (call) => async (request) => streamed(request, call) }];
+      const begin = (call: LaneCall) => ({ handle: async (request: Message) => streamed(request, call), statusOf });
+      return [{ ...shape, kind: "server_streaming", begin }];
     }
     const implementation = oneRequest[localName as "unary" | "idempotentUnary"]; // others have none
-    return implementation ? [{ ...shape, kind: "unary", begin: (call) => answered(implementation, call) }] : [];
+    return implementation
+      ? [{ ...shape, kind: "unary", begin: (call) => ({ handle: answered(implementation, call), statusOf }) }]
+      : [];
   });
+}
+
+function statusOf(error: unknown): ConnectError {
+  return error instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
 }
 
 function answered(

@@ -27,16 +27,18 @@ export interface Sent {
   /** Default: the mode's method. */
   readonly path?: string;
   /** In place of the usual ones, or beside them; undefined leaves one out. */
-  readonly headers?: http2.OutgoingHttpHeaders;
+  readonly headers?: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** Pieces of the request, each in a frame of its own; a number is a pause in ms. Default: a question that may be asked. */
   readonly body?: readonly (Bytes | number)[];
+  /** What follows the request. */
+  readonly trailers?: Readonly<Record<string, string>>;
   /** Ends the request with its headers. */
   readonly bare?: boolean;
   /** Does not end the request. */
   readonly open?: boolean;
   /** How many bytes may be sent without being asked for. */
   readonly window?: number;
-  /** Does not read by itself. */
+  /** Reads nothing until the server has taken its answer back. */
   readonly unread?: boolean;
   /** What happens meanwhile. */
   during?(call: LiveCall): unknown;
@@ -99,7 +101,7 @@ export function bodyOf(mode: Mode, ask: Ask): Buffer {
   return envelope(0, messageOf(mode, ask));
 }
 
-const usualHeaders: http2.OutgoingHttpHeaders = {
+const usualHeaders: Readonly<Record<string, string>> = {
   "content-type": "application/grpc",
   te: "trailers",
   "x-request-id": "the-request",
@@ -109,17 +111,23 @@ const usualHeaders: http2.OutgoingHttpHeaders = {
 /** Makes a call on a connection of its own and records what comes of it, until the stream is closed. */
 export async function record(port: number, sent: Sent): Promise<Recording> {
   const { mode = "unary", method = "POST", path = pathOf(mode), bare = false, open = false } = sent;
-  const frames = createFrameLog();
-  const session = http2.connect(`http://127.0.0.1:${port}`, {
+  // Node's client does not tell of a reset before all that came before it was read.
+  const frames = createFrameLog(() => sent.unread && read());
+  const options: http2.ClientSessionOptions & { strictSingleValueFields: boolean } = {
     createConnection: () => tapped(port, frames.hear),
     // What a client should not send is sent here.
     strictSingleValueFields: false,
     ...(sent.window !== undefined && { settings: { initialWindowSize: sent.window } }),
-  });
+  };
+  const session = http2.connect(`http://127.0.0.1:${port}`, options);
   session.on("error", () => {});
   const given = { ":method": method, ":path": path, ...usualHeaders, ...sent.headers };
-  const headers = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const stream = session.request(headers, { endStream: bare });
+  const headers: http2.OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(given)) {
+    if (value !== undefined) headers[name] = typeof value === "string" ? value : [...value];
+  }
+  const stream = session.request(headers, { endStream: bare, waitForTrailers: sent.trailers !== undefined });
+  stream.on("wantTrailers", () => stream.sendTrailers({ ...sent.trailers }));
 
   const events: string[] = [];
   const note = (event: string) => void (events.at(-1) !== event && events.push(event));
@@ -136,17 +144,25 @@ export async function record(port: number, sent: Sent): Promise<Recording> {
     note("trailers");
     trailers = told;
   });
-  if (!sent.unread) {
+  const read = () =>
     stream.on("data", (bytes: Buffer) => {
       note("data");
       body = Buffer.concat([body, bytes]);
       for (const look of waiting) look();
     });
-  }
+  if (!sent.unread) read();
   stream.on("end", () => note("end"));
   stream.on("aborted", () => note("aborted"));
   stream.on("error", ({ code, message }: NodeJS.ErrnoException) => note(`error ${code} ${message}`));
-  const closed = new Promise<void>((resolve) => stream.on("close", resolve));
+  let toldFrames: readonly string[] = [];
+  const closed = new Promise<void>((resolve) =>
+    stream.on("close", () => {
+      note("close");
+      // What comes from now on has crossed the client's farewell.
+      toldFrames = [...frames.told];
+      resolve();
+    }),
+  );
   const live: LiveCall = {
     stream,
     messages: (count) =>
@@ -161,9 +177,8 @@ export async function record(port: number, sent: Sent): Promise<Recording> {
   if (!bare) await send(stream, sent.body ?? [bodyOf(mode, { text: "hop over é 🦘" })], open);
   await meanwhile;
   await closed;
-  note("close");
   session.destroy();
-  return recordingOf({ mode, status, head, trailers, body, frames: frames.told, events, closeCode: stream.rstCode });
+  return recordingOf({ mode, status, head, trailers, body, frames: toldFrames, events, closeCode: stream.rstCode });
 }
 
 async function send(stream: http2.ClientHttp2Stream, body: readonly (Bytes | number)[], open: boolean): Promise<void> {
@@ -186,8 +201,11 @@ interface Came {
   readonly closeCode: number | undefined;
 }
 
-async function recordingOf({ mode, head, trailers, body, ...seen }: Came): Promise<Recording> {
-  const { messages, rest } = split(body);
+async function recordingOf({ mode, head, trailers: ownTrailers, body, ...seen }: Came): Promise<Recording> {
+  const { messages: came, rest } = split(body);
+  const messages = came.filter(({ flags }) => flags < webTrailers);
+  const web = came.find(({ flags }) => flags === webTrailers);
+  const trailers = web ? Object.fromEntries(linesOf(web.data)) : ownTrailers;
   const isGrpc = head["content-type"]?.startsWith("application/grpc") === true;
   const error = findTrailerError(new Headers(fieldsOf(trailers)));
   const details = (error?.details ?? []).map((detail) => {
@@ -213,6 +231,14 @@ function endingOf({ status, closeCode }: Pick<Came, "status" | "closeCode">, grp
   if (status === undefined) return `reset ${closeCode}`;
   if (grpc === undefined) return `HTTP ${status}`;
   return grpc === "cut" ? `cut ${closeCode}` : grpc;
+}
+
+/** What gRPC-Web says in place of trailers begins with this. */
+const webTrailers = 0x80;
+
+function linesOf(data: Buffer): [string, string][] {
+  const lines = data.toString().trimEnd().split("\r\n");
+  return lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]);
 }
 
 interface Frame {
@@ -247,7 +273,10 @@ function settled(value: unknown): unknown {
   if (typeof value === "string") return settledText(value);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, each]) => [name, momentary.test(name) ? "some" : settled(each)]),
+    Object.entries(value).map(([name, each]) => {
+      if (name === "traceId") return [name, settledField("x-everhop-trace-id", String(each))];
+      return [name, momentary.test(name) ? "some" : settled(each)];
+    }),
   );
 }
 
@@ -280,7 +309,7 @@ function fieldsOf(headers: http2.IncomingHttpHeaders): [string, string][] {
 }
 
 /** Writes down which frames come, in the order of the wire. */
-function createFrameLog(): { readonly told: readonly string[]; hear(bytes: Buffer): void } {
+function createFrameLog(onReset: () => unknown): { readonly told: readonly string[]; hear(bytes: Buffer): void } {
   const told: string[] = [];
   let heard: Buffer = Buffer.alloc(0);
   return {
@@ -291,6 +320,7 @@ function createFrameLog(): { readonly told: readonly string[]; hear(bytes: Buffe
         const payload = heard.subarray(9, 9 + heard.readUIntBE(0, 3));
         const name = frameName(heard[3] ?? 0, heard[4] ?? 0, payload);
         if (name && (name !== "DATA" || told.at(-1) !== name)) told.push(name);
+        if (name?.startsWith("RST_STREAM")) setImmediate(onReset);
         heard = heard.subarray(9 + payload.length);
       }
     },

@@ -112,7 +112,7 @@ export async function startGateway(
     ...gateway,
     handleStream(...arrival) {
       laneCalls += 1;
-      gateway.handleStream(...arrival);
+      return gateway.handleStream(...arrival);
     },
   };
   const listener = createListener(door, {

@@ -23,28 +23,30 @@ import { type Exchange, sendPaced } from "./exchange.ts";
 import { trailJson } from "./trail.ts";
 
 /** `POST /v1/chat/completions`: an OpenAI body in, the upstream's own answer out, on the native lane. */
-export async function chatCompletions(edge: Edge, exchange: Exchange, caller: Caller): Promise<void> {
-  const body = await readJson(exchange, edge.limits);
-  const recovery = recoveryAsked(exchange.request);
-  const violations = [...checkBody(body.json), ...recovery.violations];
-  if (violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
-  const call = callOf(body, exchange, caller, recovery.mode);
-  if (body.json["stream"] === true) await answerStream(edge, exchange, call, body);
-  else await answerWhole(edge, exchange, call, body);
+export function chatCompletions(edge: Edge, exchange: Exchange, caller: Caller): Promise<void> {
+  return readJson(exchange, edge.limits).then((body) => {
+    const recovery = recoveryAsked(exchange.request);
+    const problems = checkBody(body.json);
+    const violations = recovery.violations.length > 0 ? [...problems, ...recovery.violations] : problems;
+    if (violations.length > 0) throw new FaultError({ kind: "invalid_request", violations });
+    const call = callOf(body, exchange, caller, recovery.mode);
+    const answer = body.json["stream"] === true ? answerStream : answerWhole;
+    return answer(edge, exchange, call, body);
+  });
 }
 
-async function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {
-  const { value, provider, trail, latencyMs } = await complete(edge.machine, call, nativeLane(body));
-  const seesTrail = call.caller.seesTrail;
-  const wantsTrail = seesTrail && includesTrail(exchange.request);
-  const own = {
-    provider: JSON.stringify(provider),
-    latency_ms: String(Math.round(latencyMs)),
-    ...(wantsTrail && { trail: JSON.stringify(trailJson(trail)) }),
-  };
-  const text = withOwn(value, own);
-  const headers = answerHeaders(edge, exchange, trail, call.caller);
-  await sendPaced(exchange.response, text, headers, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
+function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {
+  return complete(edge.machine, call, nativeLane(body)).then(({ value, provider, trail, latencyMs }) => {
+    const wantsTrail = call.caller.seesTrail && includesTrail(exchange.request);
+    const own: Record<string, string> = {
+      provider: JSON.stringify(provider),
+      latency_ms: String(Math.round(latencyMs)),
+    };
+    if (wantsTrail) own["trail"] = JSON.stringify(trailJson(trail));
+    const headers = answerHeaders(edge, exchange, trail, call.caller);
+    const pace = { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs };
+    return sendPaced(exchange.response, withOwn(value, own), headers, pace);
+  });
 }
 
 /** An answer with members of ours. */

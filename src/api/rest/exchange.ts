@@ -39,19 +39,20 @@ export function sendText(
 
 /**
  * Sends a JSON answer of whatever length at the client's pace.
- * @throws CallerGone when it leaves; FaultError when it takes nothing for too long
+ * @returns undefined when it is sent; what is too long for one write resolves when it is
+ * @throws CallerGone when the client leaves (rejects); FaultError when it takes nothing for too long
  */
-export async function sendPaced(
+export function sendPaced(
   response: ServerResponse,
   json: string,
   headers: Readonly<Record<string, string>>,
   pace: Pace,
-): Promise<void> {
+): Promise<void> | undefined {
   const length = Buffer.byteLength(json);
   response.writeHead(200, headOf(length, headers));
-  // What fits into one write goes in one.
-  if (length > sliceBytes) await writePaced(response, Buffer.from(json), pace);
-  response.end(length > sliceBytes ? undefined : json);
+  if (length > sliceBytes) return writePaced(response, Buffer.from(json), pace).then(() => void response.end());
+  response.end(json);
+  return undefined;
 }
 
 function headOf(length: number, headers: Readonly<Record<string, string>>) {

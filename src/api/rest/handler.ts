@@ -21,7 +21,8 @@ export function createRestHandler(
 
 type Pair = Pick<Exchange, "request" | "response">;
 
-async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Promise<void> {
+function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
+  const { clock } = edge.machine;
   const visitor = visitorOf(headersOf(request), edge);
   const { requestId, traceId, caller } = visitor;
   const source = createCancellation();
@@ -33,34 +34,42 @@ async function answer(edge: Edge, { request, response }: Pair, peer: Peer): Prom
     account.close();
     if (!ended) source.cancel(new CallerGone());
   });
+
+  function failed(error: unknown): void {
+    const failure = CallError.from(error);
+    if (failure.fault.kind === "internal" && !source.cancelled) edge.reportBug(failure.cause, requestId);
+    // Half an answer must not look like a whole one.
+    if (response.headersSent) response.destroy();
+    dropRest(request, response, clock);
+    const headers = caller ? allowanceHeaders(edge, caller) : {};
+    const seesTrail = caller?.seesTrail ?? false;
+    sendError(response, failure, { requestId, traceId, seesTrail, wallTimeMs: clock.wallTime(), headers });
+    over();
+  }
+
+  function over(): void {
+    ended = response.writableEnded;
+    // What the system has taken whole needs nobody to look after it.
+    const isHandedOver = request.httpVersionMajor === 1 && response.writableLength === 0;
+    if (ended && !isHandedOver) cutUnlessTaken(response, { clock, stalledMs: edge.limits.stalledMs });
+  }
+
   try {
     const path = decoded((request.url ?? "/").split("?", 1)[0] ?? "/");
     if (path === undefined) throw new FaultError({ kind: "unknown_route", route: "such path" });
     if (path === "/" && isBrowser(request)) {
       response.writeHead(302, { location: "/docs", "x-request-id": requestId, vary: "Accept" }).end();
+      over();
       return;
     }
     const route = routeOf(request.method ?? "GET", path);
-    const exchange: Exchange = { requestId, traceId, request, response, path, account, cancellation: source };
     admit(edge, route.access, visitor, peer);
-    if (route.access !== "caller") await route.handle(edge, exchange);
+    const exchange: Exchange = { requestId, traceId, request, response, path, account, cancellation: source };
+    if (route.access !== "caller") route.handle(edge, exchange).then(over, failed);
     // Only a caller is let in where one is needed.
-    else if (caller) await route.handle(edge, exchange, caller);
+    else if (caller) route.handle(edge, exchange, caller).then(over, failed);
   } catch (error) {
-    const failed = CallError.from(error);
-    if (failed.fault.kind === "internal" && !source.cancelled) edge.reportBug(failed.cause, requestId);
-    // Half an answer must not look like a whole one.
-    if (response.headersSent) response.destroy();
-    dropRest(request, response, edge.machine.clock);
-    const wallTimeMs = edge.machine.clock.wallTime();
-    const headers = caller ? allowanceHeaders(edge, caller) : {};
-    sendError(response, failed, { requestId, traceId, seesTrail: caller?.seesTrail ?? false, wallTimeMs, headers });
-  } finally {
-    ended = response.writableEnded;
-    // What the system has taken whole needs nobody to look after it.
-    const isHandedOver = request.httpVersionMajor === 1 && response.writableLength === 0;
-    if (ended && !isHandedOver)
-      cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
+    failed(error);
   }
 }
 

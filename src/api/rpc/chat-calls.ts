@@ -45,20 +45,19 @@ export interface ChatContext {
 
 /**
  * Answers CompleteChat.
- * @throws CallError, or FaultError for what may not go
+ * @throws CallError, or FaultError for what may not go (rejects, or at once)
  */
-export async function completeChat(
+export function completeChat(
   machine: Machine,
   { prompt: asked, options }: CompleteChatRequest,
   context: ChatContext,
 ): Promise<CompleteChatResponse> {
-  const { caller } = context;
+  const { seesTrail } = context.caller;
   const prompt = checked(asked, options);
-  const { value, trail } = await complete(machine, callOf(prompt, options, context), typedLane(prompt));
-  context.tell(routeHeaders(trail, caller.seesTrail));
-  return create(CompleteChatResponseSchema, {
-    completion: value,
-    ...(caller.seesTrail && { trail: routeTrail(trail) }),
+  return complete(machine, callOf(prompt, options, context), typedLane(prompt)).then(({ value, trail }) => {
+    context.tell(routeHeaders(trail, seesTrail));
+    const answer = seesTrail ? { completion: value, trail: routeTrail(trail) } : { completion: value };
+    return create(CompleteChatResponseSchema, answer);
   });
 }
 

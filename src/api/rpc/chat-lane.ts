@@ -1,4 +1,4 @@
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   ChatService,
   type CompleteChatRequest,
@@ -23,10 +23,10 @@ export function chatLane(edge: Edge, accessOf: (method: DescMethod) => Access): 
       kind: "unary",
       begin(call) {
         const visit = letIn(edge, call, access.whole);
-        return (request) =>
-          completeChat(machine, request as CompleteChatRequest, contextOf(visit, call)).catch((error) => {
-            throw statusOf(edge, error, visit);
-          });
+        return {
+          handle: (request) => completeChat(machine, request as CompleteChatRequest, contextOf(visit, call)),
+          statusOf: (error) => statusOf(edge, error, visit),
+        };
       },
     },
     {
@@ -34,16 +34,9 @@ export function chatLane(edge: Edge, accessOf: (method: DescMethod) => Access): 
       kind: "server_streaming",
       begin(call) {
         const visit = letIn(edge, call, access.streamed);
-        const explained = (error: unknown): never => {
-          throw statusOf(edge, error, visit);
-        };
-        return async (request) => {
-          const context = contextOf(visit, call);
-          const opened = await openChat(machine, request as StreamChatRequest, context).catch(explained);
-          return {
-            next: (): Promise<{ items: readonly Message[]; last: boolean }> => opened.next().catch(explained),
-            close: (reason) => opened.close(reason),
-          };
+        return {
+          handle: (request) => openChat(machine, request as StreamChatRequest, contextOf(visit, call)),
+          statusOf: (error) => statusOf(edge, error, visit),
         };
       },
     },

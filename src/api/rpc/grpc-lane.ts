@@ -1,17 +1,18 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { Http2ServerRequest, Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
-import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { ByteAccount, ByteBudget } from "../../gateway/byte-budget.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
 import type { Peer } from "../edge.ts";
-import { cutUnlessTaken, isGone, type Pace, writePaced } from "../pace.ts";
+import { drained, isGone, type Pace, sliceBytes, writePaced } from "../pace.ts";
 import { dropRestOfStream } from "../rest/handler.ts";
 import { dressIfBare, dressTrailer } from "./dress.ts";
 import { headBytes, lengthAt } from "./envelope.ts";
-import type { LaneCall, LaneMethod, LaneStream } from "./lane-method.ts";
+import type { LaneCall, LaneHandler, LaneMethod, LaneStream } from "./lane-method.ts";
+import { framesOf } from "./message-encoder.ts";
 import { grpcTimeoutMs } from "./timeout.ts";
 import { takeFrom } from "./visit.ts";
 
@@ -33,8 +34,13 @@ export interface LaneSetup extends Pace {
 export interface GrpcLane {
   /** Whether a request's head is of that shape. */
   wants(headers: IncomingHttpHeaders): boolean;
-  /** Answers a request that it wants. */
-  handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[], peer: Peer): void;
+  /** Answers a request that it wants. @returns what is to be done when the stream has closed */
+  handle(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+    peer: Peer,
+  ): () => void;
 }
 
 /** Messages below this are not worth packing; Connect's own limit. */
@@ -47,7 +53,10 @@ export function createGrpcLane(methods: readonly LaneMethod[], setup: LaneSetup)
     wants: (headers) => byPath.has(headers[":path"] as string) && isPlain(headers, setup), // a request has a path
     handle(stream, headers, rawHeaders, peer) {
       const method = byPath.get(headers[":path"] as string);
-      if (method) new GrpcCall(method, setup, { stream, headers, rawHeaders, peer }).begin();
+      if (!method) throw new Error("the lane was given what it does not want");
+      const call = new GrpcCall(method, setup, { stream, headers, rawHeaders, peer });
+      call.begin();
+      return call.closed;
     },
   };
 }
@@ -88,12 +97,17 @@ class GrpcCall implements LaneCall {
   readonly #rawHeaders: readonly string[];
   readonly #packs: boolean;
   readonly #deadline: number | undefined;
-  #serve: ReturnType<LaneMethod["begin"]> | undefined;
+  #handler: LaneHandler<Message | LaneStream> | undefined;
   #chunks: Buffer[] = [];
   #length = 0;
+  /** Length at which there is more to tell: a head, then the end of its message. */
+  #wanted = headBytes;
+  #request: Message | undefined;
   /** Whether there is nothing left to call off. */
   #over = false;
-  #letGo: (() => void)[] = [];
+  #unlink = nothing;
+  #disarmDeadline = nothing;
+  #disarmCut = nothing;
 
   constructor(method: LaneMethod, setup: LaneSetup, { stream, headers, rawHeaders, peer }: Arrival) {
     this.#method = method;
@@ -120,14 +134,13 @@ class GrpcCall implements LaneCall {
   begin(): void {
     const { clock, shutdown } = this.#setup;
     const stream = this.#stream;
-    stream.on("close", this.#onClose);
-    this.#letGo.push(shutdown.onCancel((reason) => this.cancellation.cancel(reason)));
+    this.#unlink = shutdown.onCancel((reason) => this.cancellation.cancel(reason));
     const timeoutMs = this.timeoutMs();
     if (timeoutMs !== undefined) {
-      this.#letGo.push(clock.schedule(timeoutMs, () => this.cancellation.cancel(new DeadlineExceeded())));
+      this.#disarmDeadline = clock.schedule(timeoutMs, () => this.cancellation.cancel(new DeadlineExceeded()));
     }
     try {
-      this.#serve = this.#method.begin(this);
+      this.#handler = this.#method.begin(this);
     } catch (error) {
       this.#fail(error);
       return;
@@ -136,8 +149,10 @@ class GrpcCall implements LaneCall {
     stream.on("end", this.#onEnd);
   }
 
-  readonly #onClose = (): void => {
+  /** An arrow, for it is handed on: to be called when the stream has closed. */
+  readonly closed = (): void => {
     this.#release();
+    this.#disarmCut();
     if (!this.#over) this.cancellation.cancel(new CallerGone());
   };
 
@@ -151,97 +166,134 @@ class GrpcCall implements LaneCall {
       this.#fail(error);
       return;
     }
-    // What is too long already need not be waited for.
-    if (this.#length - chunk.length < headBytes && this.#length >= headBytes) {
-      const head = Buffer.concat(this.#chunks);
-      this.#chunks = [head];
-      if (lengthAt(head, 0) > this.#setup.readMaxBytes) this.#handOver(false);
-    }
+    // What is wrong already need not be waited for.
+    if (this.#length >= this.#wanted && !this.#read()) this.#handOver(false);
   };
 
   readonly #onEnd = (): void => {
-    const message = this.#message();
-    if (message) void this.#answer(message);
-    else this.#handOver(true);
-  };
-
-  /** The one message, if the request is just that, and as it should be. */
-  #message(): Message | undefined {
-    const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks); // there is one
-    if (bytes.length < headBytes || bytes[0] !== 0 || lengthAt(bytes, 0) !== bytes.length - headBytes) return undefined;
-    try {
-      const message = fromBinary(this.#method.input, bytes.subarray(headBytes));
-      this.#chunks = [];
-      return message;
-    } catch {
-      return undefined;
-    }
-  }
-
-  async #answer(request: Message): Promise<void> {
-    let opened: LaneStream | undefined;
-    try {
-      const answer = await this.#serve?.(request);
-      if (this.#method.kind === "unary") {
-        if (!(await this.#write([answer as Message]))) return; // by its kind
-      } else {
-        opened = answer as LaneStream;
-        for (let last = false; !last; ) {
-          const batch = await opened.next();
-          last = batch.last;
-          if (batch.items.length === 0 || (await this.#write(batch.items, opened))) continue;
-          return;
-        }
-      }
-    } catch (error) {
-      opened?.close(() => error);
-      this.#fail(error);
+    const request = this.#request;
+    if (!request) {
+      this.#handOver(true);
       return;
     }
-    this.#end({ ...this.responseTrailers, "grpc-status": "0" });
-  }
+    this.#chunks = [];
+    this.#answer(request);
+  };
 
   /**
-   * Sends messages at the caller's pace, in one piece.
-   * @returns whether the caller takes them; else it is gone
-   * @throws ConnectError when one is too long
+   * Reads the one message when all of it is there.
+   * @returns whether the request may still be just that, and as it should be
    */
-  async #write(messages: readonly Message[], opened?: LaneStream): Promise<boolean> {
-    const { output } = this.#method;
-    let length = 0;
-    const packed: (Uint8Array | undefined)[] = [];
-    const bodies = messages.map((message) => toBinary(output, message));
-    for (const [index, body] of bodies.entries()) {
-      this.#checkLength(body.length);
-      if (this.#packs && body.length >= compressMinBytes) {
-        packed[index] = await this.#setup.compression.compress(body);
-        this.#checkLength(packed[index].length);
+  #read(): boolean {
+    const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks); // there is one
+    this.#chunks = [bytes];
+    const length = lengthAt(bytes, 0);
+    this.#wanted = headBytes + length;
+    if (length > this.#setup.readMaxBytes || bytes.length > this.#wanted) return false;
+    if (bytes.length < this.#wanted) return true;
+    if (bytes[0] !== 0) return false;
+    try {
+      this.#request = fromBinary(this.#method.input, bytes.subarray(headBytes));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #answer(request: Message): void {
+    const { kind } = this.#method;
+    try {
+      this.#handler?.handle(request).then(
+        (answer) => {
+          if (kind === "unary")
+            void this.#sendOnly(answer as Message); // by its kind
+          else void this.#sendAll(answer as LaneStream);
+        },
+        (error) => this.#fail(error),
+      );
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #sendOnly(message: Message): Promise<void> {
+    try {
+      const frames = this.#framed([message]);
+      await this.#finish(frames instanceof Buffer ? frames : await frames, undefined);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #sendAll(opened: LaneStream): Promise<void> {
+    try {
+      for (;;) {
+        const { items, last } = await opened.next();
+        const framed = items.length > 0 ? this.#framed(items) : undefined;
+        const frames = framed instanceof Promise ? await framed : framed;
+        if (last) {
+          await this.#finish(frames, opened);
+          return;
+        }
+        if (!frames) continue;
+        const taken = this.#write(frames, opened);
+        if (!(typeof taken === "boolean" ? taken : await taken)) return;
       }
-      length += headBytes + (packed[index] ?? body).length;
+    } catch (error) {
+      opened.close(() => error);
+      this.#fail(error);
     }
-    const frames = Buffer.allocUnsafe(length);
-    let at = 0;
-    for (const [index, body] of bodies.entries()) {
-      const sent = packed[index] ?? body;
-      frames[at] = packed[index] ? compressedFlag : 0;
-      frames.writeUInt32BE(sent.length, at + 1);
-      frames.set(sent, at + headBytes);
-      at += headBytes + sent.length;
+  }
+
+  /** Messages as they are sent, in one piece; a promise where some of them are packed. @throws ConnectError when one is too long */
+  #framed(messages: readonly Message[]): Buffer | Promise<Buffer> {
+    const frames = framesOf(this.#method.output, messages);
+    // One head alone tells nothing that its length does not.
+    if (frames.length - headBytes > this.#setup.writeMaxBytes)
+      for (const { length } of bodiesOf(frames)) this.#checkLength(length);
+    const mayPack = this.#packs && frames.length >= compressMinBytes;
+    return mayPack ? this.#packed(bodiesOf(frames)) : frames;
+  }
+
+  /** Those that are long enough, packed. */
+  async #packed(bodies: readonly Buffer[]): Promise<Buffer> {
+    const frames: Uint8Array[] = [];
+    for (const body of bodies) {
+      const isPacked = body.length >= compressMinBytes;
+      const sent = isPacked ? await this.#setup.compression.compress(body) : body;
+      this.#checkLength(sent.length);
+      frames.push(headOf(sent.length, isPacked), sent);
     }
-    if (isGone(this.#stream)) {
+    return Buffer.concat(frames);
+  }
+
+  /** Sends at the caller's pace. @returns whether the caller takes it; else it is gone */
+  #write(frames: Buffer, opened: LaneStream | undefined): boolean | Promise<boolean> {
+    const stream = this.#stream;
+    if (isGone(stream)) {
       opened?.close(() => new CallerGone());
       return false;
     }
     this.#begin();
-    try {
-      await writePaced(this.#stream, frames, this.#setup);
-      return true;
-    } catch (error) {
-      // Whoever makes the answer learns that nobody takes it.
-      opened?.close(() => error);
-      this.#stream.destroy();
-      return false;
-    }
+    if (frames.length <= sliceBytes && stream.write(frames)) return true;
+    const rest = frames.length <= sliceBytes ? drained(stream, this.#setup) : writePaced(stream, frames, this.#setup);
+    return rest.then(
+      () => true,
+      (error) => {
+        // Whoever makes the answer learns that nobody takes it.
+        opened?.close(() => error);
+        stream.destroy();
+        return false;
+      },
+    );
+  }
+
+  /** Sends what is left, and the trailers. */
+  async #finish(frames: Buffer | undefined, opened: LaneStream | undefined): Promise<void> {
+    // More than one piece: at the caller's pace.
+    const isLong = frames !== undefined && frames.length > sliceBytes;
+    if (isLong && !(await this.#write(frames, opened))) return;
+    this.#end({ ...this.responseTrailers, "grpc-status": "0" }, isLong ? undefined : frames);
   }
 
   #checkLength(length: number): void {
@@ -264,31 +316,35 @@ class GrpcCall implements LaneCall {
     const { dress } = this.#setup;
     const header = new Headers(this.responseHeaders as Record<string, string>); // texts alone
     const trailer = new Headers({ "grpc-status": "0", ...(this.responseTrailers as Record<string, string>) });
-    const status =
-      error instanceof ConnectError
-        ? error
-        : new ConnectError("internal error", Code.Internal, undefined, undefined, error);
+    const internal = () => new ConnectError("internal error", Code.Internal, undefined, undefined, error);
+    const status = error instanceof ConnectError ? error : (this.#handler?.statusOf(error) ?? internal());
     setTrailerStatus(trailer, status);
     dressTrailer(trailer, (each) => dressIfBare(each, header, dress));
     this.#end(Object.fromEntries(trailer));
   }
 
-  #end(trailers: OutgoingHttpHeaders): void {
+  /** @param last what is still to be sent before the trailers */
+  #end(trailers: OutgoingHttpHeaders, last?: Buffer): void {
     const stream = this.#stream;
     this.#over = true;
     if (isGone(stream)) return;
     this.#begin();
     stream.on("wantTrailers", () => stream.sendTrailers(trailers));
-    stream.end();
-    cutUnlessTaken(stream, this.#setup);
+    if (last) stream.end(last);
+    else stream.end();
+    // Whoever does not take the rest is cut.
+    this.#disarmCut = this.#setup.clock.schedule(this.#setup.stalledMs, () => stream.destroy());
   }
 
   /** Connect knows what to say of a message that is not as it should be. */
   #handOver(isWhole: boolean): void {
     const stream = this.#stream;
     this.#stopReading();
-    stream.off("close", this.#onClose);
+    this.#over = true;
     this.#release();
+    // Connect takes the time from when it is handed the call; the caller, from when it made it.
+    const timeoutMs = this.timeoutMs();
+    if (timeoutMs !== undefined) this.headers["grpc-timeout"] = `${Math.max(0, Math.floor(timeoutMs))}m`;
     const request = new Http2ServerRequest(stream, this.headers, {}, this.#rawHeaders);
     const response = new Http2ServerResponse(stream);
     const body = replayed(this.#chunks, isWhole ? undefined : stream);
@@ -304,10 +360,31 @@ class GrpcCall implements LaneCall {
   }
 
   #release(): void {
-    for (const letGo of this.#letGo) letGo();
+    this.#unlink();
+    this.#disarmDeadline();
     this.account.close();
   }
 }
+
+/** What stands behind each head. */
+function bodiesOf(frames: Buffer): Buffer[] {
+  const bodies: Buffer[] = [];
+  for (let at = 0; at < frames.length; ) {
+    const end = at + headBytes + lengthAt(frames, at);
+    bodies.push(frames.subarray(at + headBytes, end));
+    at = end;
+  }
+  return bodies;
+}
+
+function headOf(length: number, isPacked: boolean): Buffer {
+  const head = Buffer.alloc(headBytes);
+  head[0] = isPacked ? compressedFlag : 0;
+  head.writeUInt32BE(length, 1);
+  return head;
+}
+
+function nothing(): void {}
 
 async function* replayed(chunks: readonly Buffer[], rest: ServerHttp2Stream | undefined): AsyncIterable<Uint8Array> {
   yield* chunks;

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
+import type { ConnectError } from "@connectrpc/connect";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
 import type { Peer } from "../edge.ts";
@@ -22,15 +23,22 @@ export interface LaneCall {
 
 /** What a method that streams has opened. */
 export interface LaneStream {
-  /** What comes next, a read's worth at a time. @throws ConnectError */
+  /** What comes next, a read's worth at a time. */
   next(): Promise<{ readonly items: readonly Message[]; readonly last: boolean }>;
   /** Gives the rest up, if there is any. */
   close(reason: () => unknown): void;
 }
 
+/** What answers one call that was let in. */
+export interface LaneHandler<Answer> {
+  handle(request: Message): Promise<Answer>;
+  /** Whatever the handler, or the stream that it has opened, has thrown, as a status. */
+  statusOf(error: unknown): ConnectError;
+}
+
 /**
  * A method with one request, and one answer or a stream of them, apart from any framework. `begin` runs before the request is read,
- * and lets the call in or not. What it throws, or what it returns, is a ConnectError; everything else is a bug.
+ * and lets the call in, or throws a ConnectError.
  */
 export type LaneMethod = {
   /** `/package.Service/Method` */
@@ -38,6 +46,6 @@ export type LaneMethod = {
   readonly input: DescMessage;
   readonly output: DescMessage;
 } & (
-  | { readonly kind: "unary"; begin(call: LaneCall): (request: Message) => Promise<Message> }
-  | { readonly kind: "server_streaming"; begin(call: LaneCall): (request: Message) => Promise<LaneStream> }
+  | { readonly kind: "unary"; begin(call: LaneCall): LaneHandler<Message> }
+  | { readonly kind: "server_streaming"; begin(call: LaneCall): LaneHandler<LaneStream> }
 );

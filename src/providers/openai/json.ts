@@ -33,7 +33,8 @@ export function parseJson(text: string): unknown {
 /** Members that are not among the known ones, as JSON texts by name; nulls say nothing and are left out. */
 export function extensionsOf(object: JsonObject, known: ReadonlySet<string>): Record<string, string> {
   const extensions: Record<string, string> = {};
-  for (const [name, value] of Object.entries(object)) {
+  for (const name in object) {
+    const value = object[name];
     if (!known.has(name) && value !== null && value !== undefined) extensions[name] = JSON.stringify(value);
   }
   return extensions;

@@ -8,9 +8,8 @@ import { type JsonObject, objectOf } from "./json.ts";
  */
 export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stream", asksUsage: boolean): JsonObject {
   const { sampling, toolChoice, logprobs } = prompt;
-  const extensions = Object.fromEntries(
-    Object.entries(prompt.extensionJson).map(([name, json]) => [name, JSON.parse(json) as unknown]),
-  );
+  const extensions: Record<string, unknown> = {};
+  for (const name in prompt.extensionJson) extensions[name] = JSON.parse(prompt.extensionJson[name] ?? "null");
   return compact({
     // First, so that nothing of a provider's own can override what the contract says.
     ...extensions,
@@ -195,5 +194,7 @@ function nonEmpty<T>(list: readonly T[]): readonly T[] | undefined {
 
 /** Without the members that are undefined: unset is not the same as null. */
 function compact(object: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+  const kept: Record<string, unknown> = {};
+  for (const name in object) if (object[name] !== undefined) kept[name] = object[name];
+  return kept;
 }

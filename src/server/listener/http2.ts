@@ -11,7 +11,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Connection } from "./connections.ts";
 import type { ListenerLimits } from "./limits.ts";
-import { createResetGuard } from "./reset-guard.ts";
+import { createResetGuard, type ResetGuard } from "./reset-guard.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 
@@ -24,14 +24,21 @@ type StreamListener = (
 ) => void;
 
 /**
- * A server that never listens: sockets are handed to it.
- * @param takeStream is offered each request before Node makes anything of its stream, and says whether it has taken it
+ * Whoever may take a request before Node makes anything of its stream.
+ * @returns what is to be done when the stream has closed; undefined: it is not taken
  */
+export type TakeStream = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  rawHeaders: readonly string[],
+) => (() => void) | undefined;
+
+/** A server that never listens: sockets are handed to it. */
 export function createHttp2(
   limits: ListenerLimits,
   clock: Clock,
   handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
-  takeStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) => boolean,
+  takeStream: TakeStream,
 ): Http2Server {
   const server = http2.createServer(
     {
@@ -52,27 +59,40 @@ export function createHttp2(
   const [compatibility] = server.listeners("stream") as StreamListener[];
   if (!compatibility) throw new Error("Node's HTTP/2 server does not listen for streams");
   server.off("stream", compatibility);
+  /** By session. */
+  const guards = new WeakMap<object, ResetGuard>();
   const offered: StreamListener = (stream, headers, flags, rawHeaders) => {
-    if (!takeStream(stream, headers, rawHeaders)) compatibility.call(server, stream, headers, flags, rawHeaders);
+    const resets = stream.session && guards.get(stream.session);
+    const openedAt = resets?.opened() ?? 0;
+    stream.on("error", ignore);
+    const closed = takeStream(stream, headers, rawHeaders);
+    // One listener for all that have to know: each costs a good part of what a short call does.
+    stream.on("close", () => {
+      resets?.closed(openedAt, stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted);
+      if (!closed) return;
+      closed();
+      // Node keeps a stream until the next full collection, and with it everything that listens to it.
+      stream.removeAllListeners();
+      stream.on("error", ignore);
+    });
+    if (!closed) compatibility.call(server, stream, headers, flags, rawHeaders);
   };
   server.on("stream", offered);
-  server.on("sessionError", () => {});
-  server.on("session", (session) => guard(session, limits, clock));
+  server.on("sessionError", ignore);
+  server.on("session", (session) => guards.set(session, guard(session, limits, clock)));
   return server;
 }
 
-function guard(session: ServerHttp2Session, { resetsPerSecond }: ListenerLimits, clock: Clock): void {
-  const resets = createResetGuard(clock, resetsPerSecond, () => session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM));
+/** What goes wrong with a stream or a session closes it, and that is heard. */
+function ignore(): void {}
+
+function guard(session: ServerHttp2Session, { resetsPerSecond }: ListenerLimits, clock: Clock): ResetGuard {
   session.on("error", () => session.destroy());
   // A client that says goodbye in anger, or a parser that has had enough.
   session.on("goaway", (code) => {
     if (code !== NGHTTP2_NO_ERROR) session.destroy();
   });
-  session.on("stream", (stream) => {
-    const over = resets.opened();
-    stream.on("error", () => {});
-    stream.on("close", () => over(stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted));
-  });
+  return createResetGuard(clock, resetsPerSecond, () => session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM));
 }
 
 /** A frame that asks a client to open no new stream here, while those that are on their way are still served. */

@@ -48,12 +48,13 @@ export interface Door {
   handle(request: IncomingMessage, response: ServerResponse, peer: Peer): void;
   /** Whether a request over HTTP/2 can be answered by its stream alone, which costs less; missing: none can. */
   wantsStream?(headers: IncomingHttpHeaders): boolean;
+  /** @returns what is to be done when the stream has closed */
   handleStream?(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
     peer: Peer,
-  ): void;
+  ): () => void;
 }
 
 /** How a port is set up. */
@@ -106,24 +107,30 @@ export function createListener(door: Door, setup: ListenerSetup): Listener {
       const connection = byOwner.get(request.stream.session ?? request);
       if (!connection) return void request.stream.destroy();
       begin(connection, response);
-      if (!request.complete) boundArrival(request.stream, clock, limits.requestMs);
+      if (!request.complete) request.stream.on("close", boundArrival(request.stream, clock, limits.requestMs));
       // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
       guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse, connection);
     },
     (stream, headers, rawHeaders) => {
       const connection = byOwner.get(stream.session ?? stream);
-      if (!connection || !door.wantsStream?.(headers)) return false;
-      if (refusalOf({ headers, rawHeaders, httpVersionMajor: 2 }, limits)) return false;
-      begin(connection, stream);
-      if (!stream.readableEnded) boundArrival(stream, clock, limits.requestMs);
+      if (!connection || !door.wantsStream?.(headers)) return undefined;
+      if (refusalOf({ headers, rawHeaders, httpVersionMajor: 2 }, limits)) return undefined;
+      beginOn(connection);
+      const disarm = boundArrival(stream, clock, limits.requestMs);
       unite(headers, rawHeaders);
+      const peer = new ConnectedPeer(connection, headers, addressOf, limits);
+      let closed: (() => void) | undefined;
       try {
-        door.handleStream?.(stream, headers, rawHeaders, new ConnectedPeer(connection, headers, addressOf, limits));
+        closed = door.handleStream?.(stream, headers, rawHeaders, peer);
       } catch (error) {
         reportBug(error);
         stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       }
-      return true;
+      return () => {
+        disarm();
+        endOn(connection);
+        closed?.();
+      };
     },
   );
   h2.on("session", (session) => {
@@ -184,13 +191,19 @@ export function createListener(door: Door, setup: ListenerSetup): Listener {
   }
 
   function begin(connection: Connection, response: { on(event: "close", listener: () => void): unknown }): void {
+    beginOn(connection);
+    response.on("close", () => endOn(connection));
+  }
+
+  function beginOn(connection: Connection): void {
     connections.begin(connection);
     // Whoever has come although we leave, by a balancer that has yet to notice, is served once and asked to go.
     if (leaving && connection.askedAt === undefined) clock.schedule(0, () => ask(connection));
-    response.on("close", () => {
-      connections.end(connection);
-      if (stopped && connection.open === 0) closeSoon(connection);
-    });
+  }
+
+  function endOn(connection: Connection): void {
+    connections.end(connection);
+    if (stopped && connection.open === 0) closeSoon(connection);
   }
 
   function guarded(request: IncomingMessage, response: ServerResponse, connection: Connection): void {
@@ -409,15 +422,16 @@ function sendRefusal(response: ServerResponse, refused: Refusal): void {
   response.end(body);
 }
 
-/** HTTP/2 has no time limit of its own for a request that never becomes whole. One that is answered meanwhile may take its time. */
-function boundArrival(stream: ServerHttp2Stream, clock: Clock, requestMs: number): void {
-  const disarm = clock.schedule(requestMs, () => {
-    if (stream.headersSent) return;
+/**
+ * HTTP/2 has no time limit of its own for a request that never becomes whole. One that is answered meanwhile may take its time.
+ * @returns how to let go of it
+ */
+function boundArrival(stream: ServerHttp2Stream, clock: Clock, requestMs: number): () => void {
+  return clock.schedule(requestMs, () => {
+    if (stream.readableEnded || stream.headersSent) return;
     stream.close(constants.NGHTTP2_CANCEL);
     stream.destroy();
   });
-  stream.on("end", disarm);
-  stream.on("close", disarm);
 }
 
 /** The address and port at the other end, which may reach this port by several addresses of ours. */

@@ -2,8 +2,9 @@ import type { Clock } from "../../runtime/clock.ts";
 
 /** Watches one HTTP/2 connection for streams that are opened only to be taken back: cheap to ask, dear to serve. */
 export interface ResetGuard {
-  /** @returns how to tell that the stream is over */
-  opened(): (resetByClient: boolean) => void;
+  /** A stream is opened. @returns when, for its end */
+  opened(): number;
+  closed(openedAt: number, resetByClient: boolean): void;
 }
 
 const windowMs = 1000;
@@ -29,13 +30,14 @@ export function createResetGuard(clock: Clock, most: number, onFlood: () => void
       const openedAt = clock.now();
       roll(openedAt);
       openedNow += 1;
-      return (resetByClient) => {
-        const now = clock.now();
-        if (!resetByClient || now - openedAt > windowMs) return;
-        roll(now);
-        takenBack += 1;
-        if (takenBack > most && takenBack * 2 > openedNow) onFlood();
-      };
+      return openedAt;
+    },
+    closed(openedAt, resetByClient) {
+      const now = clock.now();
+      if (!resetByClient || now - openedAt > windowMs) return;
+      roll(now);
+      takenBack += 1;
+      if (takenBack > most && takenBack * 2 > openedNow) onFlood();
     },
   };
 }

@@ -48,7 +48,7 @@ export function createDocs(routes: () => readonly Route[]): { readonly openApi: 
     texts.set(edge, made);
     return made;
   };
-  const send = (
+  const send = async (
     edge: Edge,
     { response, requestId }: Exchange,
     text: string,

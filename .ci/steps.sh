@@ -27,6 +27,16 @@ add_counts() { # add_counts FILE
   failed=$((failed + $(echo "$line" | grep -oE '[0-9]+ failed' | grep -oE '^[0-9]+')))
 }
 
+# The counts of a vitest run by its report in JSON: a suite counts by its tests, not as one step.
+add_tests() { # add_tests FILE
+  [ -f "$1" ] || return
+  node -e '
+    const { numPassedTests, numFailedTests } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+    console.log(`${numPassedTests} passed, ${numFailedTests || 0} failed`);
+  ' "$1" > "$1.count"
+  add_counts "$1.count"
+}
+
 finish() {
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { onTestFinished } from "vitest";
 import { stringify } from "yaml";
+import { withLanes } from "../support/gateway.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -34,7 +35,7 @@ export async function startEverhop(
 ): Promise<EverhopProcess> {
   const folder = mkdtempSync(join(tmpdir(), "everhop-leaving-"));
   const file = join(folder, "everhop.yaml");
-  writeFileSync(file, stringify(config));
+  writeFileSync(file, stringify(withLanes(config)));
   const imports = preload === undefined ? [] : ["--import", join(folder, "preload.mjs")];
   if (preload !== undefined) writeFileSync(join(folder, "preload.mjs"), preload);
   const env = Object.entries(process.env).filter(

@@ -1,4 +1,3 @@
-import { create } from "@bufbuild/protobuf";
 import { durationMs as msOfDuration } from "@bufbuild/protobuf/wkt";
 import {
   StreamRecovery as AskedRecovery,
@@ -12,6 +11,7 @@ import {
 } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
 import { checkPrompt, maxFallbackProviders, outside, ranges } from "../../chat/check.ts";
 import { FaultError, type Violation } from "../../chat/fault.ts";
+import { messageMaker } from "../../chat/message-maker.ts";
 import type { Prompt } from "../../chat/messages.ts";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Call, Machine } from "../../gateway/call.ts";
@@ -27,6 +27,9 @@ import type { Cancellation } from "../../runtime/cancellation.ts";
 import { maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { routeTrail } from "./route-trail.ts";
+
+const makeAnswer = messageMaker(CompleteChatResponseSchema);
+const makeStreamed = messageMaker(StreamChatResponseSchema);
 
 /** A call of ChatService but for its message, whatever has carried it. */
 export interface ChatContext {
@@ -57,7 +60,7 @@ export function completeChat(
   return complete(machine, callOf(prompt, options, context), typedLane(prompt)).then(({ value, trail }) => {
     context.tell(routeHeaders(trail, seesTrail));
     const answer = seesTrail ? { completion: value, trail: routeTrail(trail) } : { completion: value };
-    return create(CompleteChatResponseSchema, answer);
+    return makeAnswer(answer);
   });
 }
 
@@ -82,7 +85,7 @@ export async function openChat(
       const { items, last } = await opened.next();
       const messages = items.map((event) => {
         if (event.kind.case === "end" && caller.seesTrail) event.kind.value.trail = routeTrail(trail);
-        return create(StreamChatResponseSchema, { event });
+        return makeStreamed({ event });
       });
       return { items: messages, last };
     },

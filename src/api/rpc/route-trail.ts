@@ -1,5 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { messageMaker } from "../../chat/message-maker.ts";
 import {
   AttemptOutcome,
   AttemptSchema,
@@ -50,10 +51,14 @@ export const skipReasons: Readonly<Record<SkipRecord["reason"], SkipReason>> = {
   attempt_cap: SkipReason.ATTEMPT_CAP,
 };
 
+const makeTrail = messageMaker(RouteTrailSchema);
+const makeAttempt = messageMaker(AttemptSchema);
+const makeUsage = messageMaker(UsageSchema);
+
 /** The trail in the contract's words. */
 export function routeTrail(trail: Trail): RouteTrail {
   const { model, policy, traceId, partial } = trail;
-  return create(RouteTrailSchema, {
+  return makeTrail({
     attempts: trail.attempts.map(attemptMessage),
     skips: trail.skips.map(skipMessage),
     omittedSkips: trail.omittedSkips,
@@ -71,7 +76,7 @@ function skipMessage({ endpoint, reason, untilTimeMs, detail = "", beforeAttempt
 
 function attemptMessage(attempt: AttemptRecord) {
   const { durationMs, firstContentMs, outcome, usage, waitMs } = attempt;
-  return create(AttemptSchema, {
+  return makeAttempt({
     index: attempt.index,
     provider: attempt.provider,
     endpoint: attempt.endpoint,
@@ -88,7 +93,7 @@ function attemptMessage(attempt: AttemptRecord) {
     waitReason: attempt.waitReason ?? "",
     purpose: attempt.purpose ?? "",
     maybeBilled: attempt.maybeBilled ?? false,
-    ...(usage && { usage: create(UsageSchema, usage) }),
+    ...(usage && { usage: makeUsage(usage) }),
     upstreamRequestId: attempt.upstreamRequestId ?? "",
     hint: attempt.hint ?? "",
   });

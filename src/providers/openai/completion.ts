@@ -1,3 +1,4 @@
+import { messageMaker } from "../../chat/message-maker.ts";
 import {
   type Candidate,
   CandidateSchema,
@@ -20,6 +21,12 @@ import type { TokenCounts } from "../../routing/trail.ts";
 import type { Target } from "../target.ts";
 import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";
 
+const makeCompletion = messageMaker(CompletionSchema);
+const makeCandidate = messageMaker(CandidateSchema);
+const makeMessage = messageMaker(MessageSchema);
+const makePart = messageMaker(PartSchema);
+const makeUsage = messageMaker(UsageSchema);
+
 /** Members of an answer, a choice and a message that the contract has fields for; all others are extensions. */
 export const knownMembers = {
   answer: new Set(["id", "object", "created", "model", "choices", "usage"]),
@@ -30,7 +37,7 @@ export const knownMembers = {
 /** A whole answer in the contract's words. */
 export function completionOf(json: JsonObject, target: Target): Completion {
   const choices = arrayOf(json["choices"]);
-  return create(CompletionSchema, {
+  return makeCompletion({
     ...headOf(json, target),
     candidates: choices.map((choice, position) => candidateOf(objectOf(choice) ?? {}, position, target)),
     ...usageField(json["usage"]),
@@ -72,9 +79,9 @@ export function headOf(json: JsonObject, target: Target) {
 
 function candidateOf(choice: JsonObject, position: number, target: Target): Candidate {
   const message = objectOf(choice["message"]) ?? {};
-  return create(CandidateSchema, {
+  return makeCandidate({
     index: typeof choice["index"] === "number" ? countOf(choice["index"]) : position,
-    message: create(MessageSchema, { role: Role.ASSISTANT, parts: partsOf(message, target) }),
+    message: makeMessage({ role: Role.ASSISTANT, parts: partsOf(message, target) }),
     ...finishOf(choice["finish_reason"]),
     logprobs: logprobsOf(choice["logprobs"]),
     extensionJson: {
@@ -90,8 +97,8 @@ function partsOf(message: JsonObject, target: Target): Part[] {
   const refusal = textOf(message["refusal"]);
   const parts: Part[] = [];
   if (reasoning) parts.push(reasoningPart(reasoning, target));
-  if (text) parts.push(create(PartSchema, { kind: { case: "text", value: text } }));
-  if (refusal) parts.push(create(PartSchema, { kind: { case: "refusal", value: refusal } }));
+  if (text) parts.push(makePart({ kind: { case: "text", value: text } }));
+  if (refusal) parts.push(makePart({ kind: { case: "refusal", value: refusal } }));
   for (const call of arrayOf(message["tool_calls"])) parts.push(toolCallPart(objectOf(call) ?? {}));
   return parts;
 }
@@ -184,5 +191,5 @@ export function tokenCountsOf(value: unknown): TokenCounts | undefined {
 /** The `usage` field of a message, left out when nothing is known. */
 export function usageField(value: unknown): { usage?: Usage } {
   const counts = tokenCountsOf(value);
-  return counts ? { usage: create(UsageSchema, counts) } : {};
+  return counts ? { usage: makeUsage(counts) } : {};
 }

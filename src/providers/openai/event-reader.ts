@@ -1,3 +1,4 @@
+import { messageMaker } from "../../chat/message-maker.ts";
 import {
   CandidateEndSchema,
   CompletionEndSchema,
@@ -303,12 +304,15 @@ function withSpent(usage: Usage, { inputTokens, outputTokens, estimated = false 
   return usage;
 }
 
+const makePartDelta = messageMaker(PartDeltaSchema);
+const makeEvent = messageMaker(CompletionEventSchema);
+
 function deltaEvent(
   candidateIndex: number,
   partIndex: number,
   delta: PartDelta["delta"],
   logprobs: TokenLogprob[],
 ): CompletionEvent {
-  const value = create(PartDeltaSchema, { candidateIndex, partIndex, delta, logprobs });
-  return create(CompletionEventSchema, { kind: { case: "partDelta", value } });
+  const value = makePartDelta({ candidateIndex, partIndex, delta, logprobs });
+  return makeEvent({ kind: { case: "partDelta", value } });
 }

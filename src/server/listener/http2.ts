@@ -28,6 +28,7 @@ type StreamListener = (
  * @returns what is to be done when the stream has closed; undefined: it is not taken
  */
 export type TakeStream = (
+  session: ServerHttp2Session,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   rawHeaders: readonly string[],
@@ -58,28 +59,28 @@ export function createHttp2(
   // Node's own listener makes a request and an answer of a stream, which cost as much as all the rest of a short call.
   const [compatibility] = server.listeners("stream") as StreamListener[];
   if (!compatibility) throw new Error("Node's HTTP/2 server does not listen for streams");
-  server.off("stream", compatibility);
-  /** By session. */
-  const guards = new WeakMap<object, ResetGuard>();
-  const offered: StreamListener = (stream, headers, flags, rawHeaders) => {
-    const resets = stream.session && guards.get(stream.session);
-    const openedAt = resets?.opened() ?? 0;
-    stream.on("error", ignore);
-    const closed = takeStream(stream, headers, rawHeaders);
-    // One listener for all that have to know: each costs a good part of what a short call does.
-    stream.on("close", () => {
-      resets?.closed(openedAt, stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted);
-      if (!closed) return;
-      closed();
-      // Node keeps a stream until the next full collection, and with it everything that listens to it.
-      stream.removeAllListeners();
-      stream.on("error", ignore);
-    });
-    if (!closed) compatibility.call(server, stream, headers, flags, rawHeaders);
-  };
-  server.on("stream", offered);
   server.on("sessionError", ignore);
-  server.on("session", (session) => guards.set(session, guard(session, limits, clock)));
+  server.on("session", (session) => {
+    const resets = guard(session, limits, clock);
+    const offered: StreamListener = (stream, headers, flags, rawHeaders) => {
+      const openedAt = resets.opened();
+      stream.on("error", ignore);
+      const closed = takeStream(session, stream, headers, rawHeaders);
+      // One listener for all that have to know: each costs a good part of what a short call does.
+      stream.on("close", () => {
+        resets.closed(openedAt, stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted);
+        if (!closed) return;
+        closed();
+        // Node keeps a stream until the next full collection, and with it everything that listens to it.
+        stream.removeAllListeners();
+        stream.on("error", ignore);
+      });
+      if (!closed) compatibility.call(server, stream, headers, flags, rawHeaders);
+    };
+    // In place of Node's, which would ask the server: what a stream is reset by in the same breath has no session any more.
+    session.removeAllListeners("stream");
+    session.on("stream", offered);
+  });
   return server;
 }
 

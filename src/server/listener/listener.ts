@@ -111,8 +111,8 @@ export function createListener(door: Door, setup: ListenerSetup): Listener {
       // The compatibility API has the same shape as HTTP/1.1's, as far as it is used here.
       guarded(request as unknown as IncomingMessage, response as unknown as ServerResponse, connection);
     },
-    (stream, headers, rawHeaders) => {
-      const connection = byOwner.get(stream.session ?? stream);
+    (session, stream, headers, rawHeaders) => {
+      const connection = byOwner.get(session);
       if (!connection || !door.wantsStream?.(headers)) return undefined;
       if (refusalOf({ headers, rawHeaders, httpVersionMajor: 2 }, limits)) return undefined;
       beginOn(connection);

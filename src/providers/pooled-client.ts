@@ -16,6 +16,8 @@ export interface ConnectedHandler extends Dispatcher.DispatchHandler {
  * that has just been opened than on one that has lain idle. Its requests count their own answers.
  */
 export class PooledClient extends Client {
+  /** Whether its pool may give it out. */
+  isFree = false;
   readonly #connection: Connection = { answers: 0 };
 
   constructor(origin: URL, options: Client.Options) {

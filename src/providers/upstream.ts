@@ -1,10 +1,11 @@
-import { type Client, type Dispatcher, Pool } from "undici";
+import type { Dispatcher } from "undici";
 import { FaultError } from "../chat/fault.ts";
 import type { Key } from "../routing/endpoint.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { ConnectionPool } from "./connection-pool.ts";
 import type { HttpRequest } from "./lane.ts";
-import { type ConnectedHandler, type Connection, PooledClient } from "./pooled-client.ts";
+import type { ConnectedHandler, Connection } from "./pooled-client.ts";
 import type { Headers } from "./retry-after.ts";
 import type { Target } from "./target.ts";
 import { transportFault } from "./transport-fault.ts";
@@ -58,12 +59,12 @@ const maxHeaderBytes = 64 * 1024;
  * @param userAgent how the gateway names itself: some providers turn the nameless away
  */
 export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: string }): Upstream {
-  const pools = new Map<string, Pool>();
-  const leaving = new Set<Pool>();
+  const pools = new Map<string, ConnectionPool>();
+  const leaving = new Set<ConnectionPool>();
   /** The same by target, for names are dear to make. */
-  let poolsOfTargets = new WeakMap<Target, Pool>();
+  let poolsOfTargets = new WeakMap<Target, ConnectionPool>();
 
-  function poolOf(target: Target): Pool {
+  function poolOf(target: Target): ConnectionPool {
     const known = poolsOfTargets.get(target);
     if (known) return known;
     const { origin, connectMs } = target;
@@ -71,14 +72,11 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
     let pool = pools.get(name);
     if (!pool) {
       // Undici's own time limits are off: they are too coarse, and the engine has better ones.
-      pool = new Pool(origin, {
-        allowH2: false,
+      pool = new ConnectionPool(origin, {
         headersTimeout: 0,
         bodyTimeout: 0,
-        connect: { timeout: connectMs },
-        factory: (at, options) => new PooledClient(at, options as Client.Options), // a pool hands its own options on
+        connect: { allowH2: false, timeout: connectMs },
         maxHeaderSize: maxHeaderBytes,
-        pipelining: 1,
       });
       pools.set(name, pool);
     }

@@ -83,7 +83,19 @@ function loadClients(address: string): LoadClient[] {
   return [
     rest("REST over HTTP/1.1", false),
     { name: "gRPC", call: async () => (await grpcJs.stream(question)).text },
-    { name: "gRPC by Connect's client", call: async () => (await connect.stream(question)).text },
+    // Node's HTTP/2 client takes back what it was about to send when it hears that the connection will be closed. Nobody has seen
+    // it, and other clients of gRPC send it again by themselves.
+    {
+      name: "gRPC by Connect's client",
+      call: () =>
+        connect
+          .stream(question)
+          .catch((error) => {
+            if (!/NGHTTP2_REFUSED_STREAM/.test(String(error))) throw error;
+            return connect.stream(question);
+          })
+          .then(({ text }) => text),
+    },
   ];
 }
 
@@ -123,7 +135,7 @@ function startLoad(clients: readonly LoadClient[], callersEach: number) {
 
 describe("SIGTERM", () => {
   test("loses no call that ends within the grace, also of those that begin before the port is closed", async () => {
-    const { everhop } = await start({ pre_stop: "1s", grace: "20s" });
+    const { everhop } = await start({ pre_stop: "3s", grace: "20s" });
     const { address, child, port } = everhop;
     const load = startLoad(loadClients(address), 4);
     await pause(500);
@@ -280,7 +292,7 @@ describe("something that nobody foresaw", () => {
 describe("three processes behind a balancer", () => {
   test("are restarted one after the other while everybody is served", { timeout: 120_000 }, async () => {
     const providers = await startProviders({ only: { text: answer, tokensPerSecond: 200, eventPerWrite: true } });
-    const drain = { pre_stop: "1s", grace: "20s" };
+    const drain = { pre_stop: "2s", grace: "20s" };
     const config = { ...poolConfig(providers), drain, log: { level: "error" } };
     const replicas: EverhopProcess[] = await Promise.all([0, 1, 2].map(() => startEverhop(config)));
     const balancer = await startBalancer(replicas.map(({ port }) => port));

@@ -72,6 +72,8 @@ export interface ListenerSetup {
 
 /** How often idle and aged connections are looked for. */
 const sweepMs = 1000;
+/** What a client has to say when it connects it has said by then: Node's own would take what is not yet sent for refused. */
+const settledMs = 100;
 /** How long after the announcement a client may not have heard of it. */
 const crossingMs = 500;
 
@@ -198,7 +200,7 @@ export function createListener(door: Door, setup: ListenerSetup): Listener {
   function beginOn(connection: Connection): void {
     connections.begin(connection);
     // Whoever has come although we leave, by a balancer that has yet to notice, is served once and asked to go.
-    if (leaving && connection.askedAt === undefined) clock.schedule(0, () => ask(connection));
+    if (leaving && connection.askedAt === undefined) clock.schedule(settledMs, () => ask(connection));
   }
 
   function endOn(connection: Connection): void {
@@ -232,10 +234,10 @@ export function createListener(door: Door, setup: ListenerSetup): Listener {
   }
 
   /** Lets go of a connection that has just fallen idle. Of HTTP/1.1 its last bytes may still be on their way. */
-  function closeSoon({ session, askedAt = 0 }: Connection): void {
+  function closeSoon({ session, askedAt }: Connection): void {
     if (!session) clock.schedule(0, () => h1.closeIdleConnections());
     // Until then a request may cross what it has been asked on its way.
-    else if (clock.now() - askedAt >= crossingMs) session.close();
+    else if (askedAt !== undefined && clock.now() - askedAt >= crossingMs) session.close();
   }
 
   const stopSweeping = repeat(clock, sweepMs, () => {

@@ -2,6 +2,14 @@
 passed=0
 failed=0
 
+# What has failed, a line each, told again at the very end: a tier below writes into the same file.
+if [ -z "${EVERHOP_FAILURES:-}" ]; then
+  mkdir -p .cache
+  export EVERHOP_FAILURES="$PWD/.cache/failures.txt"
+  : > "$EVERHOP_FAILURES"
+  tells_failures=yes
+fi
+
 step() { # step NAME COMMAND…
   local name=$1 began=$SECONDS
   shift
@@ -12,6 +20,7 @@ step() { # step NAME COMMAND…
   else
     failed=$((failed + 1))
     echo "── $name: FAILED ($((SECONDS - began)) s)"
+    echo "step: $name" >> "$EVERHOP_FAILURES"
   fi
 }
 
@@ -31,13 +40,24 @@ add_counts() { # add_counts FILE
 add_tests() { # add_tests FILE
   [ -f "$1" ] || return
   node -e '
-    const { numPassedTests, numFailedTests } = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+    const fs = require("fs");
+    const { numPassedTests, numFailedTests, testResults } = JSON.parse(fs.readFileSync(process.argv[1], "utf8"));
     console.log(`${numPassedTests} passed, ${numFailedTests || 0} failed`);
+    for (const { name, status, message, assertionResults } of testResults) {
+      const failed = assertionResults.filter((each) => each.status === "failed");
+      const lines = failed.map(({ fullName, failureMessages: [why = ""] }) => `test: ${name}: ${fullName}: ${why}`);
+      if (status === "failed" && lines.length === 0) lines.push(`file: ${name}: ${message}`);
+      for (const line of lines) fs.appendFileSync(process.env.EVERHOP_FAILURES, `${line.slice(0, 1500)}\n`);
+    }
   ' "$1" > "$1.count"
   add_counts "$1.count"
 }
 
 finish() {
+  if [ "${tells_failures:-}" = yes ] && [ -s "$EVERHOP_FAILURES" ]; then
+    echo "── what has failed:"
+    cat "$EVERHOP_FAILURES"
+  fi
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]
 }

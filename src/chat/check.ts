@@ -70,7 +70,7 @@ export function checkPrompt(prompt: Prompt): Violation[] {
   if (prompt.messages.length === 0) complain("messages", "expected at least one message, got none");
   if (prompt.messages.length > maxItems) complain("messages", `expected at most ${maxItems} messages`);
   if (prompt.tools.length > maxItems) complain("tools", `expected at most ${maxItems} tools`);
-  for (const [index, message] of prompt.messages.slice(0, maxItems).entries()) {
+  for (const [index, message] of firstOf(prompt.messages).entries()) {
     const path = `messages[${index}]`;
     if (message.role === Role.UNSPECIFIED || !(message.role in roleNames)) {
       complain(`${path}.role`, "expected ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL");
@@ -82,7 +82,7 @@ export function checkPrompt(prompt: Prompt): Violation[] {
       checkPart(part, message.role, `${path}.parts[${position}]`, complain);
     }
   }
-  for (const [index, tool] of prompt.tools.slice(0, maxItems).entries()) {
+  for (const [index, tool] of firstOf(prompt.tools).entries()) {
     const path = `tools[${index}]`;
     if (tool.kind.case !== "function") {
       complain(path, "expected `function`");
@@ -98,15 +98,15 @@ export function checkPrompt(prompt: Prompt): Violation[] {
   if (sampling) {
     number("sampling.temperature", sampling.temperature, ranges.temperature);
     number("sampling.top_p", sampling.topP, ranges.topP);
-    number("sampling.top_k", sampling.topK, orDefault(ranges.topK));
+    number("sampling.top_k", sampling.topK, orDefault.topK);
     number("sampling.presence_penalty", sampling.presencePenalty, ranges.penalty);
     number("sampling.frequency_penalty", sampling.frequencyPenalty, ranges.penalty);
     for (const [token, bias] of Object.entries(sampling.logitBias)) {
       number(`sampling.logit_bias[${token}]`, bias, ranges.logitBias);
     }
   }
-  number("max_output_tokens", prompt.maxOutputTokens, orDefault(ranges.maxOutputTokens));
-  number("candidate_count", prompt.candidateCount, orDefault(ranges.candidateCount));
+  number("max_output_tokens", prompt.maxOutputTokens, orDefault.maxOutputTokens);
+  number("candidate_count", prompt.candidateCount, orDefault.candidateCount);
   number("logprobs.top_count", prompt.logprobs?.topCount, ranges.topLogprobs);
   if (prompt.stopSequences.length > maxStopSequences) {
     complain("stop_sequences", `expected at most ${maxStopSequences}, got ${prompt.stopSequences.length}`);
@@ -123,12 +123,18 @@ export function checkPrompt(prompt: Prompt): Violation[] {
   return violations;
 }
 
+function firstOf<T>(items: readonly T[]): readonly T[] {
+  return items.length > maxItems ? items.slice(0, maxItems) : items;
+}
+
 type Complain = (field: string, description: string) => void;
 
 /** In the contract 0 stands for the default. */
-function orDefault(range: Range): Range {
-  return { ...range, min: 0 };
-}
+const orDefault = {
+  topK: { ...ranges.topK, min: 0 },
+  maxOutputTokens: { ...ranges.maxOutputTokens, min: 0 },
+  candidateCount: { ...ranges.candidateCount, min: 0 },
+};
 
 function checkToolChoice({ toolChoice, tools }: Prompt, complain: Complain): void {
   if (!toolChoice) return;

@@ -3,7 +3,6 @@
  * they depend on can be read in one place.
  */
 export { clone, create } from "@bufbuild/protobuf";
-export { timestampFromMs } from "@bufbuild/protobuf/wkt";
 export type {
   Candidate,
   Completion,

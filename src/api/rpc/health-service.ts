@@ -8,7 +8,8 @@ import {
   type HealthService,
   HealthStatus,
 } from "../../../gen/ts/everhop/v1/health_service_pb.ts";
-import { SkipReason, timestampFromMs } from "../../chat/messages.ts";
+import { SkipReason } from "../../chat/messages.ts";
+import { timestampFromMs } from "../../chat/times.ts";
 import { type EndpointHealth, endpointHealth } from "../../gateway/endpoint-health.ts";
 import { createPoolHealth } from "../../gateway/pool-health.ts";
 import type { Edge } from "../edge.ts";

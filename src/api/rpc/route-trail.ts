@@ -1,5 +1,4 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { messageMaker } from "../../chat/message-maker.ts";
 import {
   AttemptOutcome,
@@ -9,9 +8,9 @@ import {
   RouteTrailSchema,
   SkipReason,
   SkipSchema,
-  timestampFromMs,
   UsageSchema,
 } from "../../chat/messages.ts";
+import { durationFromMs, timestampFromMs } from "../../chat/times.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "../../routing/trail.ts";
 
 const outcomes: Readonly<Record<NonNullable<AttemptRecord["outcome"]>, AttemptOutcome>> = {

@@ -13,10 +13,10 @@ import {
   TokenAlternativeSchema,
   type TokenLogprob,
   TokenLogprobSchema,
-  timestampFromMs,
   type Usage,
   UsageSchema,
 } from "../../chat/messages.ts";
+import { timestampFromMs } from "../../chat/times.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
 import type { Target } from "../target.ts";
 import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";

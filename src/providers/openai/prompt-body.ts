@@ -3,14 +3,14 @@ import type { Target } from "../target.ts";
 import { type JsonObject, objectOf } from "./json.ts";
 
 /**
- * A prompt as the body of an OpenAI chat request. Parts that the dialect has no place for, a model's own thinking, stay behind.
+ * A prompt as the body of an OpenAI chat request; members that are undefined are not in it. Parts that the dialect has no place for, a model's own thinking, stay behind.
  * @param asksUsage whether a stream is asked what it cost: without that most servers do not say
  */
 export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stream", asksUsage: boolean): JsonObject {
   const { sampling, toolChoice, logprobs } = prompt;
   const extensions: Record<string, unknown> = {};
   for (const name in prompt.extensionJson) extensions[name] = JSON.parse(prompt.extensionJson[name] ?? "null");
-  return compact({
+  return {
     // First, so that nothing of a provider's own can override what the contract says.
     ...extensions,
     model: target.upstreamModel,
@@ -47,7 +47,7 @@ export function promptBody(prompt: Prompt, target: Target, mode: "unary" | "stre
     reasoning_effort: prompt.reasoning?.effort || undefined,
     stream: mode === "stream" ? true : undefined,
     stream_options: mode === "stream" ? streamOptions(prompt, asksUsage) : undefined,
-  });
+  };
 }
 
 /** Options of a stream that a prompt brings among its extensions, which only an OpenAI caller would. */
@@ -193,7 +193,7 @@ function nonEmpty<T>(list: readonly T[]): readonly T[] | undefined {
 }
 
 /** Without the members that are undefined: unset is not the same as null. */
-function compact(object: JsonObject): JsonObject {
+export function compact(object: JsonObject): JsonObject {
   const kept: Record<string, unknown> = {};
   for (const name in object) if (object[name] !== undefined) kept[name] = object[name];
   return kept;

@@ -24,7 +24,7 @@ import { faultOf } from "./faults.ts";
 import { arrayOf, type JsonObject } from "./json.ts";
 import { askedMode, bodyAt, changedBody, changesTo, isChanged } from "./params.ts";
 import { prefillFor } from "./prefill.ts";
-import { ownStreamOptions, promptBody } from "./prompt-body.ts";
+import { compact, ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
 
 /** The contract's messages toward an OpenAI-compatible upstream and back. */
@@ -44,9 +44,10 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
   function bodyFor(target: Target, mode: AnswerMode, { usage }: Pick<Additions, "usage">) {
     const asked = askedMode(target, mode);
     const asks = usage && asked === "stream";
-    const body: JsonObject = promptBody(prompt, target, asked, asks);
+    const plain: JsonObject = promptBody(prompt, target, asked, asks);
     const altered = asks && !asksForUsage(ownStreamOptions(prompt));
-    if (!target.params) return { body, facts: { mode, altered } };
+    if (!target.params) return { body: plain, facts: { mode, altered } };
+    const body = compact(plain);
     const changes = changesTo(body, target.params);
     const configured = asked !== mode || isChanged(changes);
     return { body: changedBody(body, changes), facts: { mode: asked, altered, configured } };

@@ -53,7 +53,7 @@ export function createCallers(
   rng: Rng,
 ): Callers {
   const prefix = randomHex(rng, 64);
-  /** What was looked up last: a request asks twice, for a caller and for an operator. */
+  /** What was looked up last, until the next is: a request asks twice, for a caller and for an operator, and holds its key meanwhile. */
   let last = { credential: "", digest: "" };
   const digestOf = (credential: string) => {
     if (credential !== last.credential) {

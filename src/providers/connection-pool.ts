@@ -11,6 +11,7 @@ export class ConnectionPool {
   readonly #options: Client.Options;
   readonly #all = new Set<PooledClient>();
   readonly #free: PooledClient[] = [];
+  #isClosed = false;
 
   constructor(
     origin: string,
@@ -22,7 +23,9 @@ export class ConnectionPool {
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: ConnectedHandler): void {
-    const client = this.#free.pop() ?? this.#open();
+    const client = (this.#isClosed ? undefined : this.#free.pop()) ?? this.#open();
+    // Whoever comes too late is told so, by a connection that is closed.
+    if (this.#isClosed) void client.destroy();
     client.isFree = false;
     client.dispatch(options, handler);
     // What cannot be written as HTTP has been refused, and the connection has nothing to become free of.
@@ -31,10 +34,12 @@ export class ConnectionPool {
 
   /** Resolves when what is under way has ended, and the connections with it. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#all].map((client) => client.close()));
   }
 
   async destroy(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#all].map((client) => client.destroy()));
   }
 

@@ -108,8 +108,6 @@ export function createUpstream({ clock, userAgent }: { clock: Clock; userAgent: 
     },
     async close() {
       await Promise.all([...pools.values(), ...leaving].map((pool) => pool.destroy()));
-      pools.clear();
-      poolsOfTargets = new WeakMap();
     },
   };
 }

@@ -284,7 +284,7 @@ export function createRouter(machine: {
         };
         // Nobody waits for work that is called off; what it brings afterwards is the work's own to close.
         const stop = lease.cancellation.onCancel((reason) => Promise.reject(reason).catch(onFailure).catch(reject));
-        attempt(lease)
+        begun(attempt, lease)
           .then(
             (value) => {
               stop();
@@ -454,6 +454,15 @@ export function createRouter(machine: {
     },
     state,
   };
+}
+
+/** An attempt that fails at once has failed as any other. */
+function begun<T, E extends Endpoint>(attempt: Attempt<T, E>, lease: Lease<E>): Promise<T> {
+  try {
+    return attempt(lease);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 async function nothingToRecover(): Promise<undefined> {}

@@ -224,6 +224,16 @@ describe("a body that is a bomb", () => {
     expect(answers.map(({ status }) => status)).toEqual([200]);
   });
 
+  test("of nothing but members is taken, and takes no longer than it should", async () => {
+    const target = await startTarget();
+    // Compared with each other they would stop the process for a minute.
+    const members = Array.from({ length: 200_000 }, (_, index) => `"k${index}":1`).join();
+    const body = `{${members},${goodBody.slice(1)}`;
+    const { answers } = await talk(target.port, httpRequest("POST /v1/chat/completions", [json], body));
+    expect(answers.map(({ status }) => status)).toEqual([200]);
+    await target.serves();
+  });
+
   test("is not read of whoever may not send it", async () => {
     const target = await startTarget(closedAuth);
     for (const [path, contentType] of [

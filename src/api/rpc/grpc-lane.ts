@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { Http2ServerRequest, Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
+import { constants, Http2ServerRequest, Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
@@ -7,7 +7,7 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { ByteAccount, ByteBudget } from "../../gateway/byte-budget.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
 import type { Peer } from "../edge.ts";
-import { drained, isGone, type Pace, sliceBytes, writePaced } from "../pace.ts";
+import { drained, type Pace, sliceBytes, writePaced } from "../pace.ts";
 import { dropRestOfStream } from "../rest/handler.ts";
 import { dressIfBare, dressTrailer } from "./dress.ts";
 import { headBytes, lengthAt } from "./envelope.ts";
@@ -270,7 +270,7 @@ class GrpcCall implements LaneCall {
   /** Sends at the caller's pace. @returns whether the caller takes it; else it is gone */
   #write(frames: Buffer, opened: LaneStream | undefined): boolean | Promise<boolean> {
     const stream = this.#stream;
-    if (isGone(stream)) {
+    if (this.#isGone) {
       opened?.close(() => new CallerGone());
       return false;
     }
@@ -311,8 +311,22 @@ class GrpcCall implements LaneCall {
     stream.respond({ ":status": 200, ...this.responseHeaders }, { waitForTrailers: true });
   }
 
+  /** A stream that was reset lives on while something of its request is unread, and takes nothing any more. */
+  get #isGone(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
   #fail(error: unknown): void {
-    if (isGone(this.#stream)) return;
+    if (this.#isGone) return;
+    try {
+      this.#end(this.#trailersOf(error));
+    } catch {
+      // What goes wrong with one call must not go wrong with all.
+      this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
+  }
+
+  #trailersOf(error: unknown): OutgoingHttpHeaders {
     const { dress } = this.#setup;
     const header = new Headers(this.responseHeaders as Record<string, string>); // texts alone
     const trailer = new Headers({ "grpc-status": "0", ...(this.responseTrailers as Record<string, string>) });
@@ -320,14 +334,14 @@ class GrpcCall implements LaneCall {
     const status = error instanceof ConnectError ? error : (this.#handler?.statusOf(error) ?? internal());
     setTrailerStatus(trailer, status);
     dressTrailer(trailer, (each) => dressIfBare(each, header, dress));
-    this.#end(Object.fromEntries(trailer));
+    return Object.fromEntries(trailer);
   }
 
   /** @param last what is still to be sent before the trailers */
   #end(trailers: OutgoingHttpHeaders, last?: Buffer): void {
     const stream = this.#stream;
     this.#over = true;
-    if (isGone(stream)) return;
+    if (this.#isGone) return;
     this.#begin();
     stream.on("wantTrailers", () => stream.sendTrailers(trailers));
     if (last) stream.end(last);

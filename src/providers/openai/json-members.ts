@@ -25,13 +25,15 @@ export interface MemberEdits {
  */
 export function editMembers(json: string, { set = {}, remove = [], unique = false, rename }: MemberEdits): string {
   const members = topLevelMembers(json);
+  // Few are compared with each other; of many a table is made, or a body of nothing but members would take for ever.
+  const lastOf = unique && members.length > fewMembers ? lastPositions(members) : undefined;
   const missing = Object.keys(set);
   let edited = "";
   let copied = json.indexOf("{") + 1;
   let keptAny = false;
   for (let index = 0; index < members.length; index++) {
     const { name, start, end, valueStart } = members[index] as Member; // within its bounds
-    if (remove.includes(name) || (unique && isRepeated(members, index))) {
+    if (remove.includes(name) || (unique && (lastOf ? lastOf.get(name) !== index : isRepeated(members, index)))) {
       // The comma goes too: the one before, or for a leading member the one after.
       if (keptAny) edited += json.slice(copied, json.lastIndexOf(",", start));
       copied = keptAny ? end : (members[index + 1]?.start ?? end);
@@ -55,6 +57,13 @@ export function editMembers(json: string, { set = {}, remove = [], unique = fals
     keptAny = true;
   }
   return `{${edited}}`;
+}
+
+/** So many members are compared as fast as a table of them is made. */
+const fewMembers = 32;
+
+function lastPositions(members: readonly Member[]): ReadonlyMap<string, number> {
+  return new Map(members.map(({ name }, index) => [name, index]));
 }
 
 /** Whether a member of the same name comes later. */

@@ -23,7 +23,7 @@ function undressed(error: ConnectError, headers: Headers): ConnectError {
 /** Our listener and our adapter, with the limits that they have in the gateway. @param hasLane whether our gRPC lane is before them */
 function hostOf(hasLane: boolean): Host {
   return (routes, { tls, maxMessageBytes }) => {
-    const bytes = createByteBudget(256 << 20);
+    const budget = createByteBudget(256 << 20);
     const common = {
       clock: systemClock,
       readMaxBytes: maxMessageBytes ?? 32 << 20,
@@ -45,14 +45,14 @@ function hostOf(hasLane: boolean): Host {
         response.writeHead(404).end();
         return;
       }
-      const account = bytes.open();
+      const account = budget.open();
       response.on("close", account.close);
-      adapter.handle(request, response, { take: account.take, ...(body && { body }) });
+      adapter.handle(request, response, { take: (bytes) => account.take(bytes), ...(body && { body }) });
     }
 
     const lane = createGrpcLane(conformanceLane(), {
       ...common,
-      bytes,
+      bytes: budget,
       shutdown: createCancellation(),
       compression: compressionGzip,
       handOver: handle,

@@ -31,7 +31,8 @@ export function start(
   cwd = root,
 ): Program {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(OPENAI_|EVERHOP_|LLAMA_|QWEN_|MEGALLM_|LOG_LEVEL|HOST$|PORT$|NO_COLOR|FORCE_COLOR)/.test(name),
+    // Whoever runs the tests of a machine's own says so by CI, and Node then shows no colours at a terminal.
+    ([name]) => !/^(OPENAI_|EVERHOP_|LLAMA_|QWEN_|MEGALLM_|LOG_LEVEL|HOST$|PORT$|CI$|NO_COLOR|FORCE_COLOR)/.test(name),
   );
   const child = spawn(command, args, {
     detached,

@@ -26,7 +26,7 @@ export interface RpcCall extends RpcVisit {
 }
 
 /** Begins a call of whoever was let in. */
-export function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
+function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
   const visitor = visitorIn(context);
   const { requestId, caller } = visitor;
   const seesTrail = caller?.seesTrail ?? false;

@@ -12,7 +12,7 @@ const rooms: readonly { name: string; packages: readonly string[]; never?: reado
   { name: "providers", packages: ["undici"] },
   { name: "simulation", packages: [], never: ["chat", "providers"] },
   { name: "store", packages: ["kysely", "pg", "ioredis"] },
-  { name: "telemetry", packages: ["@opentelemetry/", "pino"] },
+  { name: "telemetry", packages: ["@opentelemetry/", "@grpc/grpc-js", "pino"] },
   { name: "gateway", packages: ["lru-cache"] },
   { name: "api", packages: ["@connectrpc/", "@bufbuild/protobuf"] },
   { name: "console", packages: ["@connectrpc/connect-web", "preact", "uplot"], never: ["src"] },

@@ -6,6 +6,8 @@ import type { FailedLogins } from "../gateway/failed-logins.ts";
 import type { KeyStats } from "../gateway/key-stats.ts";
 import type { Cancellation } from "../runtime/cancellation.ts";
 import { type Rng, randomHex } from "../runtime/rng.ts";
+import { parseTraceParent, parseTraceState, requestSpanId } from "../runtime/trace-context.ts";
+import { type Recording, type RequestHead, RequestRecord } from "../telemetry/request-record.ts";
 
 /** How far the process is on its way out: draining still serves, closing serves what is on its way. */
 export type Stage = "serving" | "draining" | "closing";
@@ -17,6 +19,8 @@ export interface Edge {
   readonly failedLogins: FailedLogins;
   readonly bytes: ByteBudget;
   readonly limits: EdgeLimits;
+  /** Keeps a record of every request. */
+  readonly recording: Recording;
   /** Whether it is open without anybody having said so: then it is for programs on its own machine. */
   readonly ownMachineOnly: boolean;
   /** Whether what is asked most may take its short way. */
@@ -70,6 +74,7 @@ export interface RequestIdentity {
 
 /** Who makes a request. */
 export interface Visitor extends RequestIdentity {
+  readonly record: RequestRecord;
   readonly caller: Caller | undefined;
   /** Whether the caller has shown its key; else it is whoever comes. */
   readonly isKnown: boolean;
@@ -81,22 +86,29 @@ export interface Visitor extends RequestIdentity {
 /** One header of a request. */
 export type HeaderOf = (name: string) => string | undefined | null;
 
-/** Reads or makes a request's ids. Ids of the caller's own are kept when they are fit for a log. */
-export function identityOf(header: HeaderOf, rng: Rng): RequestIdentity {
+/** What a request's head tells beside its headers. */
+export type Arrival = Omit<RequestHead, "requestId" | "traceId" | "spanId" | "parent" | "traceState" | "userAgent">;
+
+/** Opens the record of a request. Ids of the caller's own are kept when they are fit for a log. */
+export function openRecord({ rng, recording }: Edge, header: HeaderOf, arrival: Arrival): RequestRecord {
   const given = header("x-request-id");
-  const traceparent = header("traceparent");
-  const parent = traceparent ? /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/.exec(traceparent)?.[1] : undefined;
-  return {
+  const parent = parseTraceParent(header("traceparent"));
+  return new RequestRecord(recording, {
     requestId: given && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomHex(rng, 24)}`,
-    traceId: parent && !/^0+$/.test(parent) ? parent : randomHex(rng, 32),
-  };
+    traceId: parent?.traceId ?? randomHex(rng, 32),
+    spanId: requestSpanId(rng),
+    parent,
+    traceState: parent && parseTraceState(header("tracestate")),
+    ...arrival,
+    userAgent: header("user-agent") ?? undefined,
+  });
 }
 
 /**
  * Who is behind a request: a caller by `Authorization: Bearer` or `X-API-Key`, an operator by `Authorization: Bearer` or
  * `X-Admin-Key`. Two keys that disagree are none, and what is no bearer agrees with nothing.
  */
-export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
+export function visitorOf(header: HeaderOf, { callers }: Edge, record: RequestRecord): Visitor {
   const authorization = header("authorization");
   const apiKey = header("x-api-key") || undefined;
   const adminKey = header("x-admin-key") || undefined;
@@ -106,8 +118,9 @@ export function visitorOf(header: HeaderOf, { callers, rng }: Edge): Visitor {
   const isAdmin = callers.isAdmin(adminKey ?? bearer ?? undefined);
   const isImpostor = Boolean(authorization || apiKey || adminKey) && !known && !isAdmin;
   const caller = known ?? (callers.open && !disagree ? callers.anyone : undefined);
-  const { requestId, traceId } = identityOf(header, rng);
-  return { requestId, traceId, caller, isKnown: known !== undefined, isAdmin, isImpostor };
+  const { requestId, traceId } = record;
+  record.caller = caller?.name;
+  return { requestId, traceId, record, caller, isKnown: known !== undefined, isAdmin, isImpostor };
 }
 
 /**

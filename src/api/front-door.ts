@@ -3,7 +3,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import { createCors } from "./cors.ts";
 import type { Edge, Peer } from "./edge.ts";
 import { foreignName } from "./own-names.ts";
-import { createRestHandler, sendRefusal } from "./rest/handler.ts";
+import { createRestHandler, recordOf, sendRefusal } from "./rest/handler.ts";
 import { accessOn } from "./rest/routes.ts";
 import { createRpcHandler } from "./rpc/handler.ts";
 
@@ -42,7 +42,11 @@ export function createFrontDoor(edge: Edge): FrontDoor {
       // What anybody may know, and what there is not, has no need of it.
       const isGuarded = edge.ownMachineOnly && access !== undefined && access !== "public";
       const foreign = isGuarded ? foreignName(request) : undefined;
-      if (foreign) return sendRefusal(edge, { request, response }, { kind: "invalid_request", violations: [foreign] });
+      if (foreign) {
+        const pair = { request, response };
+        const record = recordOf(edge, pair, "rest", peer.address);
+        return sendRefusal(edge, pair, { kind: "invalid_request", violations: [foreign] }, record);
+      }
       if (rpcAccess) rpc.handle(request, response, peer);
       else rest(request, response, peer);
     },

@@ -8,6 +8,7 @@ import type { RoutingSettings } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
 import { type Cancellation, DeadlineExceeded, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { AdditionMemory } from "./additions.ts";
 import type { Admission } from "./admission.ts";
 import type { ByteAccount } from "./byte-budget.ts";
@@ -26,8 +27,7 @@ export interface PromptSize {
 export interface Call {
   readonly caller: Caller;
   readonly destination: Destination;
-  /** W3C trace id, 32 hexadecimal digits. */
-  readonly traceId: string;
+  readonly record: RequestRecord;
   /** The caller's presence, and shutdown. */
   readonly cancellation: Cancellation;
   /** The caller's own deadline from arrival, for the whole call; undefined: none. */
@@ -103,6 +103,7 @@ export function enter(
   const { clock, maxDurationMs } = machine;
   const { caller, timeoutMs = Number.POSITIVE_INFINITY, patienceMs = Number.POSITIVE_INFINITY } = call;
   const leave = machine.admission.admit(caller);
+  call.record.hold();
   const { cancellation, letGo } = bounded(clock, call);
   const affinityKey = affinityOf(machine, call);
   const now = clock.now();
@@ -117,7 +118,8 @@ export function enter(
       cancellation,
       deadline: now + Math.min(timeoutMs, patienceMs, maxDurationMs),
       maxAttempts: 1 + (call.retryCount ?? Number.POSITIVE_INFINITY),
-      traceId: call.traceId,
+      traceId: call.record.traceId,
+      spanId: call.record.head.spanId,
       caller: caller.name,
       queueMaxWaitMs: caller.queueMaxWaitMs,
       request: { cost, ...(affinityKey !== undefined && { affinityKey }) },
@@ -126,6 +128,7 @@ export function enter(
     release() {
       letGo();
       leave();
+      call.record.release();
     },
   };
 }

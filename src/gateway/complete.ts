@@ -40,7 +40,9 @@ export function complete<Answer>(
 ): Promise<Completed<Answer>> {
   const arrivedAt = machine.clock.now();
   let release = () => {};
+  call.record.streams = false;
   const failed = (error: unknown) => {
+    if (error instanceof RouteError) call.record.trail = error.trail;
     release();
     return error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
   };
@@ -52,6 +54,7 @@ export function complete<Answer>(
     const attempt = (lease: Lease<Target>) => attemptAt(lease, { machine, call, lane, additions });
     return machine.router.run(pool, attempt, entered.options).then(
       ({ value, lease, trail }) => {
+        call.record.trail = trail;
         release();
         return { value, provider: lease.endpoint.provider, trail, latencyMs: machine.clock.now() - arrivedAt };
       },

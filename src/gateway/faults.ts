@@ -5,6 +5,7 @@ import type { RouteError } from "../routing/router.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "../routing/trail.ts";
 import type { FaultClass, Verdict } from "../routing/verdict.ts";
 import { CallerGone, DeadlineExceeded, ShuttingDown } from "../runtime/cancellation.ts";
+import type { RequestFailure, RequestRecord } from "../telemetry/request-record.ts";
 
 /** Status words of gRPC, which Connect shares. */
 export type RpcStatus =
@@ -277,6 +278,9 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   },
 };
 
+const { rpc: leftRpc, http: leftHttp } = table.caller_gone;
+const leftEarly: RequestFailure = { kind: "caller_gone", rpc: leftRpc, http: leftHttp };
+
 const unreachableHints = {
   refused: "nothing listens there: is the provider up?",
   dns: "the base URL's host has no address",
@@ -289,6 +293,20 @@ const unreachableHints = {
 export function failureOf(fault: Fault): Failure {
   const tooLarge = fault.kind === "refused_request" && fault.status === 413;
   return table[tooLarge ? "request_too_large" : fault.kind];
+}
+
+/** Writes down how a request fails. */
+export function recordFault(record: RequestRecord, fault: Fault): void {
+  const { rpc, http } = failureOf(fault);
+  record.fail({ kind: fault.kind, rpc, http });
+}
+
+/**
+ * Writes down that a request's answer is over.
+ * @param isWhole whether all of it has been sent; else whoever asked has left, if nothing else is known
+ */
+export function recordEnd(record: RequestRecord, httpStatus: number, isWhole: boolean): void {
+  record.close(httpStatus, isWhole ? undefined : leftEarly);
 }
 
 /** The fault behind an error, whoever raised it; what nobody foresaw is a bug of ours. */

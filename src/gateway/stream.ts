@@ -56,6 +56,7 @@ type Opener<Item> = (approach: Approach<Item>) => (lease: Lease<Target>) => Prom
  */
 export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknown, Item>): Promise<OpenStream<Item>> {
   let release = () => {};
+  call.record.streams = true;
   try {
     const pool = machine.catalog().pool(call.destination, call.caller);
     const entered = enter(machine, call);
@@ -75,6 +76,7 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
       reader: (target) => lane.reader(target, mode),
     });
     const opened = await machine.router.open(pool, attempt, { ...entered.options, cancellation });
+    call.record.trail = opened.trail;
     return committed({
       ...{ machine, opened, opener, cancellation, callerDeadline: entered.callerDeadline },
       leave: leaving && ((reason) => leaving.source.cancel(reason)),
@@ -84,6 +86,7 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
       },
     });
   } catch (error) {
+    if (error instanceof RouteError) call.record.trail = error.trail;
     release();
     throw error instanceof RouteError ? CallError.ofRoute(error) : CallError.from(error);
   }
@@ -246,7 +249,6 @@ function committed<Item>({
     settled = true;
     unlink();
     disarmTotal();
-    release();
     const { lease, body } = flow;
     if (error === undefined) {
       lease.settle({ ok: true });
@@ -257,6 +259,8 @@ function committed<Item>({
       lease.settle({ ok: false, error });
       body.cancel();
     }
+    // Last: whoever is told that the call is over finds its trail with its end.
+    release();
   }
 
   /** Goes on at another endpoint. @returns whether it does; else the stream has failed, and is settled */

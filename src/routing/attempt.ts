@@ -4,7 +4,7 @@ import type { Endpoint, Key } from "./endpoint.ts";
 import { AttemptTimeout, type Lease, type Outcome, Superseded } from "./lease.ts";
 import type { RouteObserver } from "./observer.ts";
 import type { Grant } from "./plan.ts";
-import type { EngineState } from "./state.ts";
+import type { EngineState, FailureFacts } from "./state.ts";
 import type { AttemptFacts, AttemptRecord, Purpose, TrailWriter, Waited } from "./trail.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -89,7 +89,9 @@ class OpenAttempt<E extends Endpoint> implements OwnedLease<E> {
     this.key = grant.slot.key;
     this.deadline = deadline;
     this.#startedAt = clock.now();
-    this.#record = trail.attempt(grant.endpoint, grant.slot.key, clock.wallTime(), waited, purpose);
+    const { endpoint, slot, permit } = grant;
+    const begun = { startTimeMs: clock.wallTime(), startedAt: this.#startedAt };
+    this.#record = trail.attempt({ endpoint, key: slot.key, permit: permit.kind }, begun, waited, purpose);
     this.attempt = this.#record.index;
     this.#unlink = cancellation.onCancel((reason) => this.cancellation.cancel(reason));
     this.#disarm = clock.schedule(limit.ms, () => this.#timeOut(limit));
@@ -178,10 +180,15 @@ class OpenAttempt<E extends Endpoint> implements OwnedLease<E> {
   #failed(verdict: Verdict, now: number): void {
     const { state, permit } = this.#grant;
     const endpointIsToBlame = verdict.blame === "endpoint" && verdict.class !== "misconfigured";
-    state.breaker.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", verdict.slow);
+    state.settle(permit, now, endpointIsToBlame ? "failure" : "neutral", this.#as(verdict));
     if (verdict.class === "misconfigured") state.misconfigured(now);
     if (verdict.blame === "model") state.modelRefused(now);
     this.#learnOfKey(verdict, now);
+  }
+
+  /** What a breaker that opens now should know. */
+  #as(verdict: Verdict): FailureFacts {
+    return { slow: verdict.slow ?? false, trail: this.#trail, attempt: this.attempt };
   }
 
   #learnOfKey(verdict: Verdict, now: number): void {
@@ -209,7 +216,7 @@ class OpenAttempt<E extends Endpoint> implements OwnedLease<E> {
     const committed = this.#releaseRequest !== undefined;
     if (!committed && !verdict) this.#succeeded(now);
     else if (!committed && verdict) this.#failed(verdict, now);
-    else if (verdict?.blame === "endpoint") state.breaker.brokeOff(now, verdict.slow ?? false);
+    else if (verdict?.blame === "endpoint") state.brokeOff(now, this.#as(verdict));
     else if (verdict?.blame === "key") this.#learnOfKey(verdict, now);
     this.#releaseRequest?.();
     engineState.end(state, provider, now, verdict?.notSent ? this.#startedAt : undefined);
@@ -231,6 +238,7 @@ class OpenAttempt<E extends Endpoint> implements OwnedLease<E> {
 
 function describe(record: AttemptRecord, verdict: Verdict): void {
   const { httpStatus, providerCode, retryAfterMs, hint, maybeBilled } = verdict;
+  record.verdict = verdict;
   if (maybeBilled) record.maybeBilled = true;
   if (httpStatus !== undefined) record.httpStatus = httpStatus;
   if (providerCode !== undefined) record.providerCode = providerCode;

@@ -55,6 +55,8 @@ export class Breaker {
   readonly #demand = new RollingCounts(2, lastResortWindowMs, 500);
   #phase: Phase = { name: "closed" };
   #generation = 0;
+  /** How often it has opened. */
+  openings = 0;
   /** Recent trips: each doubles the open time. */
   #trips = 0;
   /** Since when there was no failure, in steps of a minute. */
@@ -224,6 +226,7 @@ export class Breaker {
   #open(now: number, slow: boolean): void {
     this.#trips = Math.min(this.#trips + 1, maxTrips);
     this.#generation += 1;
+    this.openings += 1;
     this.#checked = false;
     const until = now + this.#openFor(slow);
     this.#phase = { name: "open", since: now, until, slow };

@@ -586,12 +586,14 @@ export class Plan<E extends Endpoint> {
     this.#skip(endpoint, hindrance);
   }
 
-  #skip(endpoint: string, { reason, until, detail }: Omit<Hindrance, "wait">): void {
+  #skip(endpoint: string, { reason, until, detail, openedBy }: Omit<Hindrance, "wait">): void {
     const { clock } = this.#engine;
-    const untilTimeMs = until === undefined ? undefined : Math.round(clock.wallTime() + until - clock.now());
-    const skip = this.#trail.skip(endpoint, reason, {
+    const now = clock.now();
+    const untilTimeMs = until === undefined ? undefined : Math.round(clock.wallTime() + until - now);
+    const skip = this.#trail.skip(endpoint, reason, now, {
       ...(untilTimeMs !== undefined && { untilTimeMs }),
       ...(detail !== undefined && { detail }),
+      ...(openedBy && { openedBy }),
     });
     if (skip) this.#onSkip(skip);
   }

@@ -28,6 +28,8 @@ export interface RunOptions<E extends Endpoint = Endpoint> {
   readonly maxAttempts: number;
   /** W3C trace id, for the trail. */
   readonly traceId: string;
+  /** Id of the request's own span; undefined where nobody reads it. */
+  readonly spanId?: string;
   /** Whose turn it is where requests queue; all who say nothing are one. */
   readonly caller?: string;
   /** Longest wait for a limit of ours; undefined: the engine's. */
@@ -170,7 +172,8 @@ export function createRouter(machine: {
     options: RunOptions<E>,
     mode: "run" | "open",
   ): Promise<Opened<T, E>> {
-    const trail = createTrail(pool.model, pool.policy, options.traceId);
+    const { traceId, spanId = "" } = options;
+    const trail = createTrail(pool, { traceId, spanId, startedAt: clock.now() });
     const { deadline, maxAttempts, request: wishes = {} } = options;
     const plan = new Plan<E>(engine, pool, { maxAttempts, deadline, mode, request: wishes }, trail, (skip) =>
       observer.skipped?.(trail, skip),
@@ -360,7 +363,7 @@ export function createRouter(machine: {
   /** What may be attempted after whatever must be waited for; undefined when nothing is left or nobody wants it any more. */
   async function waitFor<E extends Endpoint>(
     first: Move<E>,
-    { pool: { model }, plan }: Journey<E>,
+    { pool: { model }, plan, trail }: Journey<E>,
     { deadline, caller = "", queueMaxWaitMs = engine.settings.queue.maxWaitMs }: RunOptions<E>,
     request: Cancellation,
   ): Promise<{ grant: Grant<E>; waited: Waited | undefined } | undefined> {
@@ -372,7 +375,9 @@ export function createRouter(machine: {
       if (move.kind === "give_up") return undefined;
       if (move.kind === "wait") {
         reason = move.reason;
+        const asleepSince = clock.now();
         await sleep(move.ms, request);
+        waited(trail, reason, asleepSince);
         if (request.cancelled) return undefined;
         move = move.again ? plan.resume(move.again) : nextMove(plan);
         continue;
@@ -381,12 +386,21 @@ export function createRouter(machine: {
       const patience = move.brief ? Math.min(queueMaxWaitMs, engine.settings.queue.maxWaitMs) : queueMaxWaitMs;
       const maxWaitMs = Math.min(patience, deadline - clock.now() - minAttemptMs);
       const where = { pool: model, line: move.name, caller };
+      const inLineSince = clock.now();
       const grant = (await lines.wait(where, move.take, maxWaitMs, request)) as Grant<E> | undefined; // its own plan's
+      waited(trail, "queue", inLineSince);
       if (grant) return granted(grant);
       if (request.cancelled) return undefined;
       plan.leaveQueue();
       move = nextMove(plan);
     }
+  }
+
+  /** What took no time was no wait: the line was full, or had what was wanted. */
+  function waited(trail: TrailWriter, reason: Waited["reason"], since: number): void {
+    const now = clock.now();
+    const wait = now > since ? trail.wait(reason, since, now) : undefined;
+    if (wait) observer.waited?.(trail, wait);
   }
 
   /** Gives back what was taken for an attempt that nobody wants any more. */

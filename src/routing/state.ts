@@ -1,12 +1,14 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
-import { Breaker, type BreakerState } from "./breaker.ts";
+import { hopSpanId } from "../runtime/trace-context.ts";
+import { Breaker, type BreakerState, type CallResult, type Permit } from "./breaker.ts";
 import type { Endpoint, Key, SkipReason, UseLimits } from "./endpoint.ts";
 import { KeyRing } from "./key-ring.ts";
 import { PeakEwma, RecentTimes } from "./latency.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import type { RoutingSettings } from "./settings.ts";
 import { TokenBucket } from "./token-bucket.ts";
+import type { AttemptRef, Trail } from "./trail.ts";
 
 /** What an operator has set by hand. It holds until it is taken back. */
 export interface ManualState {
@@ -23,6 +25,8 @@ export interface Hindrance {
   readonly until?: number | undefined;
   /** What a request may do about it when nothing else is left: queue for a limit of ours, or wait as the provider asked. */
   readonly wait?: "queue" | "retry_after";
+  /** The attempt that opened the breaker which is in the way. */
+  readonly openedBy?: AttemptRef | undefined;
   /** For people: how many keys wait for what. */
   readonly detail?: string;
 }
@@ -103,6 +107,14 @@ export class ProviderState {
   }
 }
 
+/** A failed attempt, as far as a breaker is concerned. */
+export interface FailureFacts {
+  readonly slow: boolean;
+  readonly trail: Trail;
+  /** Its position, from 1. */
+  readonly attempt: number;
+}
+
 /** What is known of an endpoint. */
 export class EndpointState {
   readonly breaker: Breaker;
@@ -114,11 +126,38 @@ export class EndpointState {
   /** When a stream last brought content. */
   progressAt = Number.NEGATIVE_INFINITY;
   manual: ManualState | undefined;
+  /** Which attempt has opened its breaker, and which of its openings that was. */
+  #opener: { readonly opening: number; readonly attempt: AttemptRef } | undefined;
   #off: Off | undefined;
 
   constructor(breaker: Breaker, retries: RetryBudget) {
     this.breaker = breaker;
     this.retries = retries;
+  }
+
+  /** A call has failed, or says nothing. */
+  settle(permit: Permit, now: number, result: Exclude<CallResult, "success">, facts: FailureFacts): void {
+    const before = this.breaker.openings;
+    this.breaker.settle(permit, now, result, facts.slow);
+    this.#noteOpening(before, facts);
+  }
+
+  /** A call has failed long after it had counted as a success. */
+  brokeOff(now: number, facts: FailureFacts): void {
+    const before = this.breaker.openings;
+    this.breaker.brokeOff(now, facts.slow);
+    this.#noteOpening(before, facts);
+  }
+
+  #noteOpening(before: number, { trail, attempt }: FailureFacts): void {
+    if (this.breaker.openings === before) return;
+    const ref = { traceId: trail.traceId, spanId: hopSpanId(trail.spanId, attempt) };
+    this.#opener = { opening: this.breaker.openings, attempt: ref };
+  }
+
+  /** The attempt that has opened its breaker; undefined when it was none, as when a probe does not come back. */
+  get openedBy(): AttemptRef | undefined {
+    return this.#opener?.opening === this.breaker.openings ? this.#opener.attempt : undefined;
   }
 
   off(now: number): Hindrance | undefined {
@@ -273,7 +312,7 @@ export class EngineState {
     const state = this.endpoint(endpoint);
     if (state.manual?.state === "forced_closed") return undefined;
     const barred = state.breaker.barred(now, sole);
-    return barred && { reason: "breaker_open", until: barred.until };
+    return barred && { reason: "breaker_open", until: barred.until, openedBy: state.openedBy };
   }
 
   /** Takes from every limit that a call counts against. */

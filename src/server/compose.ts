@@ -26,10 +26,12 @@ import { createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import { Secret } from "../runtime/secret.ts";
+import type { RequestWatcher } from "../telemetry/request-record.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { readKeysFile } from "./keys-file.ts";
 import { watchLoopLag } from "./loop-lag.ts";
 import { defaultBufferedBytes, watchHeap } from "./memory.ts";
+import { createTelemetry } from "./telemetry.ts";
 import { version } from "./version.ts";
 
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
@@ -72,6 +74,10 @@ export interface MachineParts {
   /** What routing leaves to chance; default: `rng`. */
   readonly routingRng?: Rng | undefined;
   readonly observer: RouteObserver;
+  /** Told of every request. */
+  readonly watcher?: RequestWatcher;
+  /** Told what an operator should know. */
+  warn?(message: string): void;
   /** Beside those of the configuration. */
   readonly adminKeys?: readonly string[];
   reportBug(error: unknown, requestId: string): void;
@@ -93,11 +99,17 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     () => now.providers,
     () => router.state,
   );
+  const telemetry = createTelemetry(first, { clock, rng, warn: machine.warn ?? (() => {}) });
+  const recording = {
+    clock,
+    watcher: machine.watcher ? bothWatchers(telemetry.watcher, machine.watcher) : telemetry.watcher,
+    samples: telemetry.samples,
+  };
   const router = createRouter({
     clock,
     rng: machine.routingRng ?? rng,
     settings: engineSettings(first.routing),
-    observer: both(machine.observer, keys),
+    observer: both(both(machine.observer, keys), telemetry.observer),
   });
   // So that statistics know keys which nobody has used yet.
   for (const { name, keys: own } of now.providers) router.state.adoptKeys(name, own);
@@ -139,7 +151,10 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     maxDurationMs,
   };
 
-  function edgeOf({ server: { limits, cors, lanes }, auth, routing }: Config, adminKeys: readonly string[]): Edge {
+  function edgeOf(
+    { server: { limits, cors, lanes }, auth, routing, telemetry: told }: Config,
+    adminKeys: readonly string[],
+  ): Edge {
     return {
       ...lasting,
       machine: {
@@ -156,6 +171,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
         },
         rng,
       ),
+      recording: { ...recording, content: told.content },
       limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
       ownMachineOnly: auth.callers.length === 0 && !auth.open,
       lanes,
@@ -187,6 +203,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     door = nextDoor;
     checks = startChecks(next);
     upstream.keepOnly(next.providers);
+    telemetry.adopt(config);
   }
 
   return {
@@ -213,6 +230,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
       checks.stop();
       loopLag.stop();
       await upstream.close();
+      await telemetry.close();
     },
   };
 }
@@ -361,6 +379,23 @@ export function engineSettings(routing: Config["routing"]): RoutingSettings {
   });
 }
 
+function bothWatchers(first: RequestWatcher, second: RequestWatcher): RequestWatcher {
+  return {
+    began(request) {
+      first.began?.(request);
+      second.began?.(request);
+    },
+    ended(request) {
+      first.ended?.(request);
+      second.ended?.(request);
+    },
+    abandoned(request) {
+      first.abandoned?.(request);
+      second.abandoned?.(request);
+    },
+  };
+}
+
 function both(first: RouteObserver, second: RouteObserver): RouteObserver {
   return {
     attemptStarted(trail, attempt) {
@@ -378,6 +413,10 @@ function both(first: RouteObserver, second: RouteObserver): RouteObserver {
     skipped(trail, skip) {
       first.skipped?.(trail, skip);
       second.skipped?.(trail, skip);
+    },
+    waited(trail, wait) {
+      first.waited?.(trail, wait);
+      second.waited?.(trail, wait);
     },
     failed(trail) {
       first.failed?.(trail);

@@ -147,6 +147,8 @@ const provider = z.strictObject({
   enabled: flag.default(true),
   max_rps: maxRps.optional(),
   max_concurrent: maxConcurrent.optional(),
+  /** Whether it is told of the trace that a request belongs to. */
+  trace_context: flag.default(false),
   timeout: positiveDuration.optional(),
   timeouts: z
     .strictObject({
@@ -328,6 +330,56 @@ const serverLimits = z
   })
   .prefault({});
 
+const expectedAddress = "expected an http or https URL without user, query or fragment";
+const webAddress = z.url(expectedAddress).regex(/^https?:\/\/[^@?#]+$/, expectedAddress);
+
+/** Where traces and metrics are sent, over OTLP. */
+const otlp = z.strictObject({
+  /** As OpenTelemetry has it: of HTTP the base, to which `/v1/traces` and `/v1/metrics` are added. */
+  endpoint: webAddress,
+  protocol: z.enum(["http/protobuf", "grpc"]).default("http/protobuf"),
+  /** What a collector wants to be told, such as a key of its own. */
+  headers: z
+    .record(
+      z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header"),
+      z.string().regex(/^[\x20-\x7e]*$/, "expected printable ASCII"),
+    )
+    .default({}),
+  timeout: positiveDuration.prefault("10s"),
+  traces: flag.default(true),
+  metrics: flag.default(true),
+  metrics_interval: positiveDuration.prefault("60s"),
+});
+
+const telemetry = z
+  .strictObject({
+    service_name: z.string().min(1, "expected a name").max(255, "expected at most 255 characters").default("everhop"),
+    /** Attributes of the process beside its name and version. */
+    resource: z.record(z.string().min(1).max(255), z.string().max(4096)).default({}),
+    otlp: otlp.optional(),
+    /** Of the traces that are quiet. */
+    sample_ratio: amount(0, 1).default(1),
+    /** Whether a trace is kept whatever the ratio when a request hopped, failed, or had its first token late. */
+    keep_failovers: flag.default(true),
+    slow_first_token: positiveDuration.prefault("10s"),
+    /** Whether prompts and answers stand in traces. */
+    content: flag.default(false),
+    /** Where people read traces: for links to them. */
+    jaeger_ui: webAddress.optional(),
+  })
+  .prefault({});
+
+const log = z
+  .strictObject({
+    level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+    /** `auto`: for people where there is a terminal, else JSON. */
+    format: z.enum(["auto", "json", "text"]).default("auto"),
+    file: z.string().min(1, "expected a path").optional(),
+    max_size: byteSize(64 * 1024, 2 ** 40).prefault("64MiB"),
+    keep: wholeNumber(1, 1000).default(5),
+  })
+  .prefault({});
+
 /** The configuration file. Whatever it does not know is an error: a misspelt key must not silently mean its default. */
 export const fileSchema = z.strictObject({
   server: z
@@ -369,7 +421,9 @@ export const fileSchema = z.strictObject({
   tasks: z.record(taskName, modelName).default({}),
   routing,
   drain: z.strictObject({ pre_stop: duration.prefault("5s"), grace: duration.prefault("30s") }).prefault({}),
-  log: z.strictObject({ level: z.enum(["debug", "info", "error"]).default("info") }).prefault({}),
+  telemetry,
+  metrics: z.strictObject({ public: flag.default(false) }).prefault({}),
+  log,
 });
 
 /** The whole configuration, checked, every default filled in. Durations are milliseconds. */
@@ -456,6 +510,9 @@ const plainTypes: Readonly<Record<string, string>> = {
   record: "a mapping",
 };
 
+/** A collector's key may have any name. */
+const otlpHeaders = "telemetry.otlp.headers";
+
 /** Members that hold keys, also those of other programs' files and of vendors' parameters. */
 const holdsSecret = /^(?!first_token$)(.*[_-])?(apikey|keys?|value|secret|token|password|authorization)$/i;
 
@@ -467,7 +524,7 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
   }
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "a mapping";
   if (typeof value !== "string" && typeof value !== "number") return String(value);
-  const secret = path.some((step) => holdsSecret.test(String(step)));
+  const secret = path.some((step) => holdsSecret.test(String(step))) || pathText(path).startsWith(otlpHeaders);
   // A URL that is refused may be refused for the password in it.
   if (secret || (/url$/.test(String(path.at(-1))) && /[@?#]/.test(String(value)))) return "[secret]";
   return typeof value === "number" ? String(value) : shownText(value);

@@ -7,12 +7,15 @@ export const masked = "[secret]";
 
 /** Members that hold milliseconds. */
 const durations = new Set(
-  "timeout connect first_token idle total interval max_wait window open quick_cap slow_cap sole_cap base max patience last_patience pre_stop grace stalled heartbeat stream_total".split(
+  "timeout connect first_token idle total interval max_wait window open quick_cap slow_cap sole_cap base max patience last_patience pre_stop grace stalled heartbeat stream_total metrics_interval slow_first_token".split(
     " ",
   ),
 );
-/** Members of `server.limits` that hold bytes. */
-const sizes = new Set(["body", "buffered", "stream_size"]);
+/** Members of `server.limits` and of `log` that hold bytes. */
+const sizes = new Set(["body", "buffered", "stream_size", "max_size"]);
+/** What holds secrets, whatever it says. */
+const secretPath =
+  /^providers\[\d+\]\.keys\[\d+\](\.value)?$|^auth\.callers\[\d+\]\.key$|^auth\.admin_keys\[\d+\]$|^telemetry\.otlp\.headers\./;
 
 /** A configuration as a file would say it: with every default, without its secrets. */
 export function shown(config: Config): Record<string, unknown> {
@@ -24,13 +27,11 @@ function shownValue(value: unknown, steps: readonly PropertyKey[]): unknown {
   const path = pathText(steps);
   // Whatever a vendor's own parameters hold stays as it is, unless its name says that it is none of our business.
   const inParams = /(^|\.)params(\.|\[|$)/.test(path);
-  if (/^providers\[\d+\]\.keys\[\d+\](\.value)?$|^auth\.callers\[\d+\]\.key$|^auth\.admin_keys\[\d+\]$/.test(path)) {
-    if (typeof value === "string") return masked;
-  }
+  if (typeof value === "string" && secretPath.test(path)) return masked;
   if (inParams && typeof value === "string" && /key|token|secret|password|authorization/i.test(name)) return masked;
   if (typeof value === "number" && !inParams) {
     if (durations.has(name)) return durationText(value);
-    if (sizes.has(name) && path.startsWith("server.limits.")) return sizeText(value);
+    if (sizes.has(name) && /^(server\.limits|log)\./.test(path)) return sizeText(value);
   }
   if (Array.isArray(value)) return value.map((each, index) => shownValue(each, [...steps, index]));
   if (typeof value === "object" && value !== null) {

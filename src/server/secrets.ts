@@ -18,6 +18,7 @@ export function createRedact(): { readonly redact: Redact; learn(config: Config,
     learn(config, adminKeys) {
       for (const { key } of config.auth.callers) secrets.add(key);
       for (const key of [...config.auth.admin_keys, ...adminKeys]) secrets.add(key);
+      for (const value of Object.values(config.telemetry.otlp?.headers ?? {})) secrets.add(value);
       for (const [index, provider] of config.providers.entries()) {
         for (const { value } of keysOf(provider, index).keys) secrets.add(value);
       }

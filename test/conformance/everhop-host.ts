@@ -10,6 +10,7 @@ import { createCancellation } from "../../src/runtime/cancellation.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { systemRng } from "../../src/runtime/rng.ts";
 import { createListener } from "../../src/server/listener/listener.ts";
+import { unwatchedRecord } from "../support/records.ts";
 import type { Host } from "./host.ts";
 import { conformanceLane } from "./lane.ts";
 
@@ -47,7 +48,11 @@ function hostOf(hasLane: boolean): Host {
       }
       const account = budget.open();
       response.on("close", account.close);
-      adapter.handle(request, response, { take: (bytes) => account.take(bytes), ...(body && { body }) });
+      adapter.handle(request, response, {
+        record: unwatchedRecord(),
+        take: (bytes) => account.take(bytes),
+        ...(body && { body }),
+      });
     }
 
     const lane = createGrpcLane(conformanceLane(), {

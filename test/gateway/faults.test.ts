@@ -3,9 +3,8 @@ import { FaultError } from "../../src/chat/fault.ts";
 import { isFinal, requestFault, retryDelayMs, verdictOf } from "../../src/gateway/faults.ts";
 import type { SkipReason } from "../../src/routing/endpoint.ts";
 import { RouteError } from "../../src/routing/router.ts";
-import { createTrail } from "../../src/routing/trail.ts";
 import type { FaultClass } from "../../src/routing/verdict.ts";
-import { endpoint } from "../support/routing.ts";
+import { attempt, endpoint, trail } from "../support/routing.ts";
 
 /** What a request is told whose attempts ended so and whose candidates were passed over so. */
 function told(
@@ -13,11 +12,11 @@ function told(
   skips: readonly SkipReason[],
   facts: { retryAfterMs?: number; capped?: boolean } = {},
 ) {
-  const trail = createTrail("think", "weighted", "0".repeat(32));
-  for (const outcome of outcomes) trail.attempt(endpoint("a"), undefined, 0, undefined).outcome = outcome;
-  for (const [index, reason] of skips.entries()) trail.skip(`s${index}/m`, reason);
+  const way = trail();
+  for (const outcome of outcomes) attempt(way, endpoint("a")).outcome = outcome;
+  for (const [index, reason] of skips.entries()) way.skip(`s${index}/m`, reason, 0);
   const last = new FaultError({ kind: "server_error" });
-  return requestFault(new RouteError(trail, last, outcomes.length > 0 ? verdictOf(last) : undefined, facts));
+  return requestFault(new RouteError(way, last, outcomes.length > 0 ? verdictOf(last) : undefined, facts));
 }
 
 describe("a request that was not served is told", () => {

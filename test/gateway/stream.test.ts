@@ -11,6 +11,7 @@ import { createRouter } from "../../src/routing/router.ts";
 import { CallerGone, createCancellation } from "../../src/runtime/cancellation.ts";
 import { systemClock as clock } from "../../src/runtime/clock.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
+import { unwatchedRecord } from "../support/records.ts";
 
 test("a caller who leaves while nobody reads ends the attempt at once, from the signal itself", async () => {
   const rng = seededRng(1);
@@ -48,7 +49,7 @@ test("a caller who leaves while nobody reads ends the attempt at once, from the 
   const json = { messages: [{ role: "user", content: "x" }], stream: true };
   const call = {
     ...{
-      traceId: "0".repeat(32),
+      record: unwatchedRecord(),
       account: createByteBudget(1 << 30).open(),
       cancellation,
       timeoutMs: undefined,

@@ -16,6 +16,7 @@ import { createCancellation } from "../../src/runtime/cancellation.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
 import { createVirtualClock } from "../../src/simulation/virtual-clock.ts";
+import { unwatchedRecord } from "../support/records.ts";
 import {
   bench,
   classify,
@@ -860,7 +861,11 @@ test("a prompt is measured once, however many targets its price is told for", ()
     affinity: "none",
   };
   const call = {
-    ...{ caller: { name: "x", models: undefined, seesTrail: true }, cancellation: made.caller, traceId: "" },
+    ...{
+      caller: { name: "x", models: undefined, seesTrail: true },
+      cancellation: made.caller,
+      record: unwatchedRecord(),
+    },
     ...{ timeoutMs: undefined, patienceMs: undefined, retryCount: undefined, affinityKey: () => undefined },
     size() {
       measured += 1;

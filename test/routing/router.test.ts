@@ -63,8 +63,8 @@ describe("a request", () => {
     );
     expect(error.trail.attempts.map(({ provider }) => provider)).toEqual(["a", "b"]);
     expect(error.trail.skips).toEqual([
-      { endpoint: "off/m", reason: "disabled", beforeAttempt: 2 },
-      { endpoint: "c/m", reason: "attempt_cap", beforeAttempt: 3 },
+      { endpoint: "off/m", reason: "disabled", at: 0, beforeAttempt: 2 },
+      { endpoint: "c/m", reason: "attempt_cap", at: 0, beforeAttempt: 3 },
     ]);
   });
 
@@ -151,7 +151,7 @@ describe("time", () => {
     await clock.advance(3000);
     const { trail } = await work;
     expect(trail.attempts).toHaveLength(1);
-    expect(trail.skips).toEqual([{ endpoint: "b/m", reason: "deadline", beforeAttempt: 2 }]);
+    expect(trail.skips).toEqual([{ endpoint: "b/m", reason: "deadline", at: 2900, beforeAttempt: 2 }]);
   });
 
   test("the caller's leaving ends it at once, and no attempt follows", async () => {

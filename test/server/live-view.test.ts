@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Endpoint } from "../../src/routing/endpoint.ts";
-import { createTrail, type TrailWriter } from "../../src/routing/trail.ts";
+import type { TrailWriter } from "../../src/routing/trail.ts";
 import { Secret } from "../../src/runtime/secret.ts";
 import { createFeed, type Feed } from "../../src/server/cli/live/feed.ts";
 import { type LiveState, liveFrame } from "../../src/server/cli/live/frame.ts";
@@ -10,6 +10,7 @@ import { createScreen } from "../../src/server/cli/live/screen.ts";
 import type { EndpointStanding } from "../../src/server/cli/live/standing.ts";
 import { suitsLive } from "../../src/server/cli/live-view.ts";
 import { createVirtualClock, type VirtualClock } from "../../src/simulation/virtual-clock.ts";
+import { attempt as begun, trail as trailOf } from "../support/routing.ts";
 import { createSeenScreen } from "../support/screen.ts";
 
 const noon = Date.UTC(2026, 0, 1, 12);
@@ -50,10 +51,10 @@ function watch() {
   const clock = createVirtualClock(noon);
   const feed = createFeed(clock);
   const key = (name: string) => ({ id: name, name, secret: new Secret(`sk-test-canary-${name}`) });
-  const trail = (model = "demo") => createTrail(model, "weighted", "0".repeat(32));
+  const trail = (model = "demo") => trailOf(model);
   /** Begins an attempt, as the router does. */
   function attempt(of: TrailWriter, at: Endpoint, keyName = "k1", purpose?: "recovery" | "hedge") {
-    const record = of.attempt(at, key(keyName), clock.wallTime(), undefined, purpose);
+    const record = begun(of, at, { key: key(keyName), startTimeMs: clock.wallTime(), ...(purpose && { purpose }) });
     feed.observer.attemptStarted?.(of, record);
     return {
       commits() {
@@ -116,8 +117,8 @@ describe("the live view tells a request's way", () => {
   test("with what was passed over, as long as there is room, and at last with its end only", () => {
     const { clock, feed, trail, attempt } = watch();
     const way = trail();
-    feed.observer.skipped?.(way, { endpoint: "sleepy/small", reason: "breaker_open", beforeAttempt: 1 });
-    way.skip("sleepy/small", "breaker_open");
+    feed.observer.skipped?.(way, { endpoint: "sleepy/small", reason: "breaker_open", at: 0, beforeAttempt: 1 });
+    way.skip("sleepy/small", "breaker_open", 0);
     for (const key of ["k1", "k2", "k3"]) attempt(way, endpoint("flaky"), key).ends("rate_limited", 429);
     attempt(way, endpoint("steady", 2)).ends("ok", 200);
     const state = stateOf(feed, { endpoints: [standing("flaky"), standing("sleepy"), standing("steady")] });

@@ -9,12 +9,12 @@ import { RouteError, type Router } from "../../src/routing/router.ts";
 import { EndpointState, EngineState, type ProviderState } from "../../src/routing/state.ts";
 import { WeightedPicker } from "../../src/routing/strategy/weighted.ts";
 import { TokenBucket } from "../../src/routing/token-bucket.ts";
-import { createTrail } from "../../src/routing/trail.ts";
 import { Trip } from "../../src/routing/trip.ts";
 import { WaitingLines } from "../../src/routing/waiting-line.ts";
 import { createCancellation } from "../../src/runtime/cancellation.ts";
 import type { Tampering } from "../../src/simulation/swarm/machine.ts";
 import { determinism, wallClockIdle } from "../../src/simulation/swarm/swarm.ts";
+import { trail } from "../support/routing.ts";
 
 /** An engine with a fault of its own, and what must notice it. */
 export interface Breakage {
@@ -619,7 +619,7 @@ export const breakages: readonly Breakage[] = [
             if (!leaves()) return router.run(...args);
             const work = router.run(...args);
             work.catch(() => {});
-            throw new RouteError(createTrail("think", "weighted", args[2].traceId), undefined, undefined);
+            throw new RouteError(trail("think", args[2].traceId), undefined, undefined);
           },
         };
       },

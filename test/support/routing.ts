@@ -4,7 +4,14 @@ import type { RouteObserver } from "../../src/routing/observer.ts";
 import { createPool } from "../../src/routing/pool.ts";
 import { createRouter, RouteError, type RunOptions } from "../../src/routing/router.ts";
 import { type RoutingSettings, routingSettings } from "../../src/routing/settings.ts";
-import type { AttemptRecord, SkipRecord, Trail } from "../../src/routing/trail.ts";
+import {
+  type AttemptRecord,
+  createTrail,
+  type Purpose,
+  type SkipRecord,
+  type Trail,
+  type TrailWriter,
+} from "../../src/routing/trail.ts";
 import { createCancellation } from "../../src/runtime/cancellation.ts";
 import { seededRng } from "../../src/runtime/rng.ts";
 import { Secret } from "../../src/runtime/secret.ts";
@@ -51,6 +58,21 @@ export function keys(...names: string[]): Key[] {
 
 export function pool(...endpoints: Endpoint[]): Pool<Endpoint> {
   return createPool({ model: "think", endpoints, strategy: "ordered" });
+}
+
+/** The trail of a request that has made no attempt yet, and how one is begun. */
+export function trail(model = "think", traceId = "0".repeat(32)) {
+  return createTrail(createPool({ model, endpoints: [] }), { traceId, spanId: "0".repeat(16), startedAt: 0 });
+}
+
+/** Begins an attempt, as the router does. */
+export function attempt(
+  of: TrailWriter,
+  at: Endpoint,
+  changes: { key?: Key; startTimeMs?: number; purpose?: Purpose } = {},
+) {
+  const { key, startTimeMs = 0, purpose } = changes;
+  return of.attempt({ endpoint: at, key, permit: "normal" }, { startTimeMs, startedAt: 0 }, undefined, purpose);
 }
 
 /** Endpoints that share, by their tiers. */

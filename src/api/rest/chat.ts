@@ -3,6 +3,7 @@ import { FaultError, type Violation } from "../../chat/fault.ts";
 import { type Call, CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
 import { complete } from "../../gateway/complete.ts";
+import { recordFault } from "../../gateway/faults.ts";
 import { type OpenStream, open } from "../../gateway/stream.ts";
 import { checkBody } from "../../providers/openai/check-body.ts";
 import { bodyCharacters } from "../../providers/openai/estimate.ts";
@@ -19,7 +20,7 @@ import { allowanceHeaders, compactTrail, routeHeaders } from "../trail-header.ts
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
-import { type Exchange, sendPaced } from "./exchange.ts";
+import { type Exchange, idHeaders, sendPaced } from "./exchange.ts";
 import { trailJson } from "./trail.ts";
 
 /** `POST /v1/chat/completions`: an OpenAI body in, the upstream's own answer out, on the native lane. */
@@ -64,7 +65,7 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
   const { response, requestId } = exchange;
   const { seesTrail } = call.caller;
   const { clock } = edge.machine;
-  const events = openEventStream(response, clock, edge.limits, () => idHeaders(exchange));
+  const events = openEventStream(response, clock, edge.limits, () => chatHeaders(exchange));
   let stream: OpenStream<Buffer> | undefined;
   try {
     stream = await open(edge.machine, call, nativeLane(body));
@@ -79,6 +80,7 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
     // Until something was sent an error is a status like any other.
     if (!response.headersSent) throw error;
     const failed = CallError.from(error, stream?.trail);
+    recordFault(exchange.record, failed.fault);
     stream?.close(() => error);
     if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
     // Nobody reads it: a last word would wait as the others do.
@@ -114,12 +116,12 @@ function lastWords(
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
-function idHeaders({ requestId, traceId }: Exchange) {
-  return { "x-request-id": requestId, "x-everhop-trace-id": traceId, "x-everhop-cache": "off" };
+function chatHeaders(exchange: Exchange) {
+  return Object.assign(idHeaders(exchange), { "x-everhop-cache": "off" });
 }
 
 function answerHeaders(edge: Edge, exchange: Exchange, trail: Trail, caller: Caller) {
-  return Object.assign(idHeaders(exchange), routeHeaders(trail, caller.seesTrail), allowanceHeaders(edge, caller));
+  return Object.assign(chatHeaders(exchange), routeHeaders(trail, caller.seesTrail), allowanceHeaders(edge, caller));
 }
 
 function includesTrail({ headers }: IncomingMessage): boolean {
@@ -159,7 +161,7 @@ function callOf(
       content: () => bodyContent(json),
       fieldPrefix: { routing: "", model: "" },
     },
-    traceId: exchange.traceId,
+    record: exchange.record,
     account: exchange.account,
     cancellation: exchange.cancellation,
     timeoutMs: typeof timeout === "number" ? Math.min(timeout * 1000, maxTimeoutMs) : undefined,

@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import type { RequestIdentity } from "../edge.ts";
 import { type Pace, sliceBytes, writePaced } from "../pace.ts";
 
 /** One request with its answer, as a route's handler sees it. */
 export interface Exchange extends RequestIdentity {
+  readonly record: RequestRecord;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Path without query, percent-decoded. */
@@ -14,6 +16,11 @@ export interface Exchange extends RequestIdentity {
   readonly account: ByteAccount;
   /** Called off when the client leaves or the process stops. */
   readonly cancellation: Cancellation;
+}
+
+/** The headers by which every answer tells whose it is. */
+export function idHeaders({ requestId, traceId }: RequestIdentity) {
+  return { "x-request-id": requestId, "x-everhop-trace-id": traceId };
 }
 
 /** Sends a JSON answer. */

@@ -2,14 +2,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerResponse, type ServerHttp2Stream } from "node:http2";
 import { type Fault, FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
+import { recordEnd, recordFault } from "../../gateway/faults.ts";
 import { CallerGone, createCancellation } from "../../runtime/cancellation.ts";
 import type { Clock } from "../../runtime/clock.ts";
-import { admit, type Edge, type HeaderOf, identityOf, type Peer, visitorOf } from "../edge.ts";
+import type { RequestRecord, Wire } from "../../telemetry/request-record.ts";
+import { admit, type Edge, type HeaderOf, openRecord, type Peer, visitorOf } from "../edge.ts";
 import { cutUnlessTaken } from "../pace.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
-import type { Route } from "./route.ts";
+import { type Exchange, idHeaders } from "./exchange.ts";
+import { type Route, templateOf } from "./route.ts";
 import { decoded, routesOn } from "./routes.ts";
 
 /** Serves the REST surface. */
@@ -23,7 +25,9 @@ type Pair = Pick<Exchange, "request" | "response">;
 
 function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
   const { clock } = edge.machine;
-  const visitor = visitorOf(headersOf(request), edge);
+  const header = headersOf(request);
+  const record = recordOf(edge, { request, response }, "rest", peer.address, header);
+  const visitor = visitorOf(header, edge, record);
   const { requestId, traceId, caller } = visitor;
   const source = createCancellation();
   const account = edge.bytes.open();
@@ -37,6 +41,7 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
 
   function failed(error: unknown): void {
     const failure = CallError.from(error);
+    recordFault(record, failure.fault);
     if (failure.fault.kind === "internal" && !source.cancelled) edge.reportBug(failure.cause, requestId);
     // Half an answer must not look like a whole one.
     if (response.headersSent) response.destroy();
@@ -58,13 +63,16 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
     const path = decoded((request.url ?? "/").split("?", 1)[0] ?? "/");
     if (path === undefined) throw new FaultError({ kind: "unknown_route", route: "such path" });
     if (path === "/" && isBrowser(request)) {
-      response.writeHead(302, { location: "/docs", "x-request-id": requestId, vary: "Accept" }).end();
+      record.isProbe = true;
+      response.writeHead(302, { location: "/docs", vary: "Accept", ...idHeaders(record) }).end();
       over();
       return;
     }
     const route = routeOf(request.method ?? "GET", path);
     admit(edge, route.access, visitor, peer);
-    const exchange: Exchange = { requestId, traceId, request, response, path, account, cancellation: source };
+    record.operation = templateOf(route);
+    record.isProbe = route.access !== "caller";
+    const exchange: Exchange = { record, requestId, traceId, request, response, path, account, cancellation: source };
     if (route.access !== "caller") route.handle(edge, exchange).then(over, failed);
     // Only a caller is let in where one is needed.
     else if (caller) route.handle(edge, exchange, caller).then(over, failed);
@@ -74,11 +82,35 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
 }
 
 /** Answers a request that is none of any protocol. */
-export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Fault): void {
+export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Fault, record: RequestRecord): void {
+  recordFault(record, fault);
   dropRest(request, response, edge.machine.clock);
-  const shown = { ...identityOf(headersOf(request), edge.rng), seesTrail: false };
+  const { requestId, traceId } = record;
+  const shown = { requestId, traceId, seesTrail: false };
   sendError(response, new CallError(fault, undefined), { ...shown, wallTimeMs: edge.machine.clock.wallTime() });
   cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
+}
+
+/** Opens the record of a request; it ends with its answer. */
+export function recordOf(
+  edge: Edge,
+  { request, response }: Pair,
+  wire: Wire,
+  clientAddress: string,
+  header: HeaderOf = headersOf(request),
+): RequestRecord {
+  const { method = "GET", url = "/", httpVersion, socket } = request;
+  const query = url.indexOf("?");
+  const record = openRecord(edge, header, {
+    wire,
+    method,
+    path: query < 0 ? url : url.slice(0, query),
+    httpVersion,
+    isEncrypted: "encrypted" in socket,
+    clientAddress,
+  });
+  response.on("close", () => recordEnd(record, response.headersSent ? response.statusCode : 0, response.writableEnded));
+  return record;
 }
 
 function headersOf({ headers }: IncomingMessage): HeaderOf {

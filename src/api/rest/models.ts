@@ -2,7 +2,7 @@ import { FaultError } from "../../chat/fault.ts";
 import type { Caller } from "../../gateway/caller.ts";
 import type { CatalogModel } from "../../gateway/catalog.ts";
 import type { Edge } from "../edge.ts";
-import { type Exchange, sendJson } from "./exchange.ts";
+import { type Exchange, idHeaders, sendJson } from "./exchange.ts";
 
 /** `GET /v1/models`: what the caller may ask for. */
 export async function listModels(edge: Edge, exchange: Exchange, caller: Caller): Promise<void> {
@@ -25,8 +25,4 @@ function modelJson({ id, targets }: CatalogModel, { loadedAtSeconds }: Edge) {
   const kinds = new Set(targets.map(({ kind }) => kind));
   const [onlyKind] = kinds;
   return { id, object: "model", created: loadedAtSeconds, owned_by: kinds.size === 1 ? onlyKind : "everhop" };
-}
-
-function idHeaders({ requestId, traceId }: Exchange) {
-  return { "x-request-id": requestId, "x-everhop-trace-id": traceId };
 }

@@ -8,9 +8,11 @@ import {
 } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { endPaced, type Pace, writePaced } from "../pace.ts";
 import { dropRest } from "../rest/handler.ts";
 import { dressed } from "./dress.ts";
+import { recordStatus } from "./errors.ts";
 import { clampTimeout } from "./timeout.ts";
 import { wholeMessages } from "./whole-messages.ts";
 
@@ -25,11 +27,18 @@ export interface AdapterSetup extends Pace {
   /** Makes a status that a program can act on of an error that Connect itself has raised. */
   readonly dress?: (error: ConnectError, headers: Headers) => ConnectError;
   /** Answers what is no request of any protocol: a wrong method or media type. */
-  readonly refuse?: (request: IncomingMessage, response: ServerResponse, answer: UniversalServerResponse) => void;
+  readonly refuse?: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    answer: UniversalServerResponse,
+    record: RequestRecord,
+  ) => void;
 }
 
 /** What goes with a request. */
 export interface Told {
+  /** Told of errors, whoever has raised them. */
+  readonly record: RequestRecord;
   readonly values?: ContextValues;
   /** Told of each piece that is read of the request. What it throws ends the request. */
   readonly take?: (bytes: number) => void;
@@ -42,7 +51,7 @@ export interface RpcAdapter {
   /** Paths of its methods. */
   readonly paths: ReadonlySet<string>;
   /** Answers a request to one of its paths. */
-  handle(request: IncomingMessage, response: ServerResponse, told?: Told): void;
+  handle(request: IncomingMessage, response: ServerResponse, told: Told): void;
 }
 
 /** Connect's own, and a decoder that its types do not tell of: what is no UTF-8 is refused, not mended. */
@@ -67,7 +76,7 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
   async function answer(
     request: IncomingMessage,
     response: ServerResponse,
-    { values, take, body }: Told,
+    { record, values, take, body }: Told,
   ): Promise<void> {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "");
     if (!handler) throw new Error("there is no such method");
@@ -75,14 +84,17 @@ export function createRpcAdapter(routes: (router: ConnectRouter) => void, setup:
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
     const read = body ? { ...asked, body } : asked;
     const plain = await handler({ ...read, body: bodyOf(read, setup.readMaxBytes, take) });
-    if (plain.body === undefined && plain.status >= 400 && setup.refuse) return setup.refuse(request, response, plain);
+    if (plain.body === undefined && plain.status >= 400 && setup.refuse)
+      return setup.refuse(request, response, plain, record);
     dropRest(request, response, setup.clock);
-    await write(setup.dress ? await dressed(plain, setup.dress) : plain, response, setup);
+    const dress = (error: ConnectError, headers: Headers) => setup.dress?.(error, headers) ?? error;
+    const told = await dressed(plain, dress, ({ code }) => recordStatus(record, code));
+    await write(told, response, setup);
   }
 
   return {
     paths: new Set(handlers.keys()),
-    handle(request, response, told = {}) {
+    handle(request, response, told) {
       // Whatever goes wrong now does so because the client is gone or does not listen.
       answer(request, response, told).catch(() => response.destroy());
     },

@@ -2,7 +2,9 @@ import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { FaultError } from "../../chat/fault.ts";
 import { CallError } from "../../gateway/call.ts";
 import type { Caller } from "../../gateway/caller.ts";
+import { recordFault } from "../../gateway/faults.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import type { Edge, Visitor } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { connectError } from "./errors.ts";
@@ -28,7 +30,7 @@ export interface RpcCall extends RpcVisit {
 /** Begins a call of whoever was let in. */
 function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
   const visitor = visitorIn(context);
-  const { requestId, caller } = visitor;
+  const { record, caller } = visitor;
   const seesTrail = caller?.seesTrail ?? false;
   return {
     ...visitor,
@@ -37,7 +39,7 @@ function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
       try {
         return await step();
       } catch (error) {
-        throw statusOf(edge, error, { requestId, seesTrail });
+        throw statusOf(edge, error, { record, seesTrail });
       }
     },
   };
@@ -47,9 +49,11 @@ function startVisit(edge: Edge, context: HandlerContext): RpcVisit {
 export function statusOf(
   edge: Edge,
   error: unknown,
-  { requestId, seesTrail }: { readonly requestId: string; readonly seesTrail: boolean },
+  { record, seesTrail }: { readonly record: RequestRecord; readonly seesTrail: boolean },
 ): ConnectError {
   const failed = CallError.from(error);
+  const { requestId } = record;
+  recordFault(record, failed.fault);
   if (failed.fault.kind === "internal") edge.reportBug(failed.cause, requestId);
   return connectError(failed, { requestId, seesTrail, headers: routeHeaders(failed.trail, seesTrail) });
 }

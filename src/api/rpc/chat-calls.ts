@@ -24,6 +24,7 @@ import { promptContent } from "../../providers/openai/prompt-content.ts";
 import { typedLane } from "../../providers/openai/typed-lane.ts";
 import type { StreamRecovery } from "../../routing/endpoint.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { maxTimeoutMs } from "../edge.ts";
 import { routeHeaders } from "../trail-header.ts";
 import { routeTrail } from "./route-trail.ts";
@@ -34,8 +35,7 @@ const makeStreamed = messageMaker(StreamChatResponseSchema);
 /** A call of ChatService but for its message, whatever has carried it. */
 export interface ChatContext {
   readonly caller: Caller;
-  /** W3C trace id. */
-  readonly traceId: string;
+  readonly record: RequestRecord;
   /** What it may hold of the process's memory. */
   readonly account: ByteAccount;
   /** The caller's presence, its deadline, and shutdown. */
@@ -132,7 +132,7 @@ function checkOptions({ timeout, retryCount, fallbackProviders, streamRecovery }
 function callOf(
   prompt: Prompt,
   options: ChatOptions | undefined,
-  { caller, traceId, account, cancellation, timeoutMs }: ChatContext,
+  { caller, record, account, cancellation, timeoutMs }: ChatContext,
 ): Call {
   const limits = [timeoutMs, options?.timeout && msOfDuration(options.timeout)].filter((ms) => ms !== undefined);
   return {
@@ -145,7 +145,7 @@ function callOf(
       content: () => promptContent(prompt),
       fieldPrefix: { routing: "options.", model: "prompt." },
     },
-    traceId,
+    record,
     account,
     cancellation,
     timeoutMs: limits.length > 0 ? Math.min(...limits, maxTimeoutMs) : undefined,

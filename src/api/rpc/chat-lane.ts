@@ -5,7 +5,8 @@ import {
   type StreamChatRequest,
 } from "../../../gen/ts/everhop/v1/chat_service_pb.ts";
 import type { Caller } from "../../gateway/caller.ts";
-import { type Access, admit, type Edge, visitorOf } from "../edge.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
+import { type Access, admit, type Edge, openRecord, visitorOf } from "../edge.ts";
 import { statusOf } from "./call.ts";
 import { type ChatContext, completeChat, openChat } from "./chat-calls.ts";
 import type { LaneCall, LaneMethod } from "./lane-method.ts";
@@ -46,34 +47,42 @@ export function chatLane(edge: Edge, accessOf: (method: DescMethod) => Access): 
 /** A caller's call that was let in. */
 interface Visit {
   readonly caller: Caller;
-  readonly requestId: string;
-  readonly traceId: string;
+  readonly record: RequestRecord;
   readonly seesTrail: boolean;
 }
 
 /** @throws ConnectError */
-function letIn(edge: Edge, { headers, responseHeaders, peer }: LaneCall, access: Access): Visit {
-  const visitor = visitorOf((name) => {
+function letIn(edge: Edge, call: LaneCall, access: Access): Visit {
+  const { headers, responseHeaders, peer } = call;
+  const header = (name: string) => {
     const value = headers[name];
     return typeof value === "string" ? value : value?.[0];
-  }, edge);
+  };
+  const path = headers[":path"] as string; // the lane has gone by it
+  const record = openRecord(edge, header, {
+    ...{ wire: "grpc", method: "POST", path, httpVersion: "2.0" },
+    ...{ isEncrypted: call.isEncrypted, clientAddress: peer.address },
+  });
+  call.record = record;
+  record.operation = path.slice(1);
+  const visitor = visitorOf(header, edge, record);
   const { requestId, traceId, caller } = visitor;
   responseHeaders["x-request-id"] = requestId;
   responseHeaders["x-everhop-trace-id"] = traceId;
   try {
     admit(edge, access, visitor, peer);
     if (!caller) throw new Error("a call was let in that no caller makes");
-    return { caller, requestId, traceId, seesTrail: caller.seesTrail };
+    return { caller, record, seesTrail: caller.seesTrail };
   } catch (error) {
-    throw refusal(error, requestId);
+    throw refusal(error, record);
   }
 }
 
-function contextOf({ caller, traceId }: Visit, call: LaneCall): ChatContext {
+function contextOf({ caller, record }: Visit, call: LaneCall): ChatContext {
   const { account, cancellation, responseHeaders } = call;
   return {
     caller,
-    traceId,
+    record,
     account,
     cancellation,
     timeoutMs: call.timeoutMs(),

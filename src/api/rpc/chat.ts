@@ -44,10 +44,10 @@ export function chatService(edge: Edge): ServiceImpl<typeof ChatService> {
   };
 }
 
-function chatContext({ caller, traceId, cancellation }: RpcCall, context: HandlerContext): ChatContext {
+function chatContext({ caller, record, cancellation }: RpcCall, context: HandlerContext): ChatContext {
   return {
     caller,
-    traceId,
+    record,
     account: context.values.get(accountKey),
     cancellation,
     timeoutMs: context.timeoutMs(),

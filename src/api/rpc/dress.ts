@@ -17,14 +17,19 @@ type Dress = (error: ConnectError) => ConnectError;
 /**
  * An answer whose error, if Connect itself has raised it, says as much as every other. Connect has no place that its own errors
  * pass, so they are taken from where each protocol puts them: a unary answer's body, a stream's last frame, the trailers.
+ * @param seen told of every error that passes
  */
 export async function dressed(
   answer: UniversalServerResponse,
   dress: (error: ConnectError, headers: Headers) => ConnectError,
+  seen: (error: ConnectError) => void,
 ): Promise<UniversalServerResponse> {
   const { body, trailer, header = new Headers() } = answer;
   const type = header.get("content-type") ?? "";
-  const bare: Dress = (error) => dressIfBare(error, header, dress);
+  const bare: Dress = (error) => {
+    seen(error);
+    return dressIfBare(error, header, dress);
+  };
   if (!body) return answer;
   if (type.startsWith("application/connect+")) {
     return { ...answer, body: withLastFrame(body, endStreamFlag, (data) => endOfStream(data, bare)) };

@@ -1,6 +1,7 @@
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -11,6 +12,7 @@ import type { Fault, Violation } from "../../chat/fault.ts";
 import { RouteTrailSchema } from "../../chat/messages.ts";
 import type { CallError } from "../../gateway/call.ts";
 import { failureOf, isFinal, messageOf, type RpcStatus, retryDelayMs } from "../../gateway/faults.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { boundedRouteTrail } from "./route-trail.ts";
 
 const codes: Readonly<Record<RpcStatus, Code>> = {
@@ -26,6 +28,14 @@ const codes: Readonly<Record<RpcStatus, Code>> = {
   unauthenticated: Code.Unauthenticated,
   permission_denied: Code.PermissionDenied,
 };
+
+const rpcOfCode = new Map(Object.entries(codes).map(([rpc, code]) => [code, rpc as RpcStatus]));
+
+/** Writes down that a call is answered by a status, if nothing is known of it that says more. */
+export function recordStatus(record: RequestRecord, code: Code): void {
+  const rpc = rpcOfCode.get(code) ?? Code[code].replace(/(?<!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+  record.fail({ kind: rpc, rpc, http: codeToHttpStatus(code) });
+}
 
 /**
  * A call's failure as a status: always with an ErrorInfo, with the wrong fields and the wait where there are any, and with the

@@ -5,12 +5,15 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Compression, compressedFlag } from "@connectrpc/connect/protocol";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { ByteAccount, ByteBudget } from "../../gateway/byte-budget.ts";
+import { recordEnd } from "../../gateway/faults.ts";
 import { CallerGone, type Cancellation, createCancellation, DeadlineExceeded } from "../../runtime/cancellation.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import type { Peer } from "../edge.ts";
 import { drained, type Pace, sliceBytes, writePaced } from "../pace.ts";
 import { dropRestOfStream } from "../rest/handler.ts";
 import { dressIfBare, dressTrailer } from "./dress.ts";
 import { headBytes, lengthAt } from "./envelope.ts";
+import { recordStatus } from "./errors.ts";
 import type { LaneCall, LaneHandler, LaneMethod, LaneStream } from "./lane-method.ts";
 import { framesOf } from "./message-encoder.ts";
 import { grpcTimeoutMs } from "./timeout.ts";
@@ -87,6 +90,8 @@ interface Arrival {
 class GrpcCall implements LaneCall {
   readonly headers: IncomingHttpHeaders;
   readonly peer: Peer;
+  readonly isEncrypted: boolean;
+  record: RequestRecord | undefined;
   readonly account: ByteAccount;
   readonly responseHeaders: OutgoingHttpHeaders;
   readonly responseTrailers: OutgoingHttpHeaders = {};
@@ -116,6 +121,7 @@ class GrpcCall implements LaneCall {
     this.#rawHeaders = rawHeaders;
     this.headers = headers;
     this.peer = peer;
+    this.isEncrypted = stream.session?.encrypted ?? false;
     this.account = setup.bytes.open();
     this.#packs = accepts(headers, setup.compression);
     this.responseHeaders = {
@@ -154,13 +160,15 @@ class GrpcCall implements LaneCall {
     this.#release();
     this.#disarmCut();
     if (!this.#over) this.cancellation.cancel(new CallerGone());
+    const { record } = this;
+    if (record) recordEnd(record, this.#stream.headersSent ? 200 : 0, this.#over);
   };
 
   readonly #onData = (chunk: Buffer): void => {
     this.#chunks.push(chunk);
     this.#length += chunk.length;
     try {
-      takeFrom(this.account)(chunk.length);
+      takeFrom(this.account, this.record)(chunk.length);
     } catch (error) {
       this.#stopReading();
       this.#fail(error);
@@ -332,6 +340,7 @@ class GrpcCall implements LaneCall {
     const trailer = new Headers({ "grpc-status": "0", ...(this.responseTrailers as Record<string, string>) });
     const internal = () => new ConnectError("internal error", Code.Internal, undefined, undefined, error);
     const status = error instanceof ConnectError ? error : (this.#handler?.statusOf(error) ?? internal());
+    if (this.record) recordStatus(this.record, status.code);
     setTrailerStatus(trailer, status);
     dressTrailer(trailer, (each) => dressIfBare(each, header, dress));
     return Object.fromEntries(trailer);
@@ -356,6 +365,8 @@ class GrpcCall implements LaneCall {
     this.#stopReading();
     this.#over = true;
     this.#release();
+    this.record?.abandon();
+    this.record = undefined;
     // Connect takes the time from when it is handed the call; the caller, from when it made it.
     const timeoutMs = this.timeoutMs();
     if (timeoutMs !== undefined) this.headers["grpc-timeout"] = `${Math.max(0, Math.floor(timeoutMs))}m`;

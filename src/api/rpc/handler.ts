@@ -11,8 +11,9 @@ import { Health } from "../../../gen/ts/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../gen/ts/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/ts/grpc/reflection/v1alpha/reflection_pb.ts";
 import type { Fault } from "../../chat/fault.ts";
+import type { Wire } from "../../telemetry/request-record.ts";
 import { type Access, type Edge, maxTimeoutMs, type Peer } from "../edge.ts";
-import { sendRefusal } from "../rest/handler.ts";
+import { recordOf, sendRefusal } from "../rest/handler.ts";
 import { createRpcAdapter } from "./adapter.ts";
 import { chatService } from "./chat.ts";
 import { chatLane } from "./chat-lane.ts";
@@ -23,7 +24,7 @@ import { healthService } from "./health-service.ts";
 import { modelsService } from "./models.ts";
 import { serverReflection } from "./reflection.ts";
 import { standardHealth } from "./standard-health.ts";
-import { accountKey, letIn, peerKey, takeFrom } from "./visit.ts";
+import { accountKey, letIn, peerKey, recordKey, takeFrom } from "./visit.ts";
 
 const maxResponseBytes = 64 << 20;
 
@@ -79,8 +80,8 @@ export function createRpcHandler(edge: Edge): RpcHandler {
         const access = accesses.get(`/${context.service.typeName}/${context.method.name}`) ?? "admin";
         letIn(edge, context, access);
       },
-      refuse: (request, response, { status }) => {
-        sendRefusal(edge, { request, response }, refusalOf(request.method, status));
+      refuse: (request, response, { status }, record) => {
+        sendRefusal(edge, { request, response }, refusalOf(request.method, status), record);
       },
     },
   );
@@ -93,8 +94,12 @@ export function createRpcHandler(edge: Edge): RpcHandler {
   ): void {
     const account = edge.bytes.open();
     response.on("close", account.close);
-    const values = createContextValues().set(peerKey, peer).set(accountKey, account);
-    adapter.handle(request, response, { values, take: takeFrom(account), ...(body && { body }) });
+    const record = recordOf(edge, { request, response }, wireOf(request), peer.address);
+    const { path } = record.head;
+    record.operation = path.slice(1);
+    record.isProbe = accesses.get(path) !== "caller" || isAboutUs.test(path);
+    const values = createContextValues().set(peerKey, peer).set(accountKey, account).set(recordKey, record);
+    adapter.handle(request, response, { record, values, take: takeFrom(account, record), ...(body && { body }) });
   }
 
   const lane = () =>
@@ -103,6 +108,15 @@ export function createRpcHandler(edge: Edge): RpcHandler {
       { ...common, bytes: edge.bytes, shutdown: edge.shutdown, compression: compressionGzip, handOver: handle },
     );
   return { accessOn: (path) => accesses.get(path), handle, lane: edge.lanes ? lane() : undefined };
+}
+
+/** What is asked to see whether the gateway is well, or what it is: of those who have keys, too. */
+const isAboutUs = /^\/(grpc\.|everhop\.v1\.HealthService\/)/;
+
+function wireOf({ headers }: IncomingMessage): Wire {
+  const type = headers["content-type"] ?? "";
+  if (type.startsWith("application/grpc-web")) return "grpc_web";
+  return type.startsWith("application/grpc") ? "grpc" : "connect";
 }
 
 function refusalOf(method: string | undefined, status: number): Fault {

@@ -3,12 +3,17 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import type { Cancellation } from "../../runtime/cancellation.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import type { Peer } from "../edge.ts";
 
 /** A call on the gRPC lane, as its method sees it. */
 export interface LaneCall {
   readonly headers: IncomingHttpHeaders;
   readonly peer: Peer;
+  /** Whether the connection is encrypted. */
+  readonly isEncrypted: boolean;
+  /** Set by the method, when it begins. */
+  record: RequestRecord | undefined;
   /** What it may hold of the process's memory. */
   readonly account: ByteAccount;
   /** Called off when the caller leaves, its deadline passes, or the process stops. */

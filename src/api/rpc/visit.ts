@@ -1,6 +1,8 @@
 import { type ConnectError, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { ByteAccount } from "../../gateway/byte-budget.ts";
 import { CallError } from "../../gateway/call.ts";
+import { recordFault } from "../../gateway/faults.ts";
+import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { type Access, admit, type Edge, type Peer, type Visitor, visitorOf } from "../edge.ts";
 import { connectError } from "./errors.ts";
 
@@ -8,11 +10,15 @@ import { connectError } from "./errors.ts";
 export const peerKey = createContextKey<Peer>({ address: "", welcome() {} });
 /** What a call may hold of the process's memory. */
 export const accountKey = createContextKey<ByteAccount>({ take() {}, close() {} });
+/** The record of a call, which its request has opened. */
+export const recordKey = createContextKey<RequestRecord | undefined>(undefined);
 const visitorKey = createContextKey<Visitor | undefined>(undefined);
 
 /** Lets a call in before its body is read. @throws ConnectError */
 export function letIn(edge: Edge, context: HandlerContext, access: Access): void {
-  const visitor = visitorOf((name) => context.requestHeader.get(name), edge);
+  const record = context.values.get(recordKey);
+  if (!record) throw new Error("a call came in that nobody records");
+  const visitor = visitorOf((name) => context.requestHeader.get(name), edge, record);
   const { requestId, traceId } = visitor;
   context.responseHeader.set("x-request-id", requestId);
   context.responseHeader.set("x-everhop-trace-id", traceId);
@@ -20,22 +26,24 @@ export function letIn(edge: Edge, context: HandlerContext, access: Access): void
   try {
     admit(edge, access, visitor, context.values.get(peerKey));
   } catch (error) {
-    throw refusal(error, requestId);
+    throw refusal(error, record);
   }
 }
 
 /** Why a call is not served, before it has been. */
-export function refusal(error: unknown, requestId: string): ConnectError {
-  return connectError(CallError.from(error), { requestId, seesTrail: false, headers: {} });
+export function refusal(error: unknown, record: RequestRecord | undefined): ConnectError {
+  const failed = CallError.from(error);
+  if (record) recordFault(record, failed.fault);
+  return connectError(failed, { requestId: record?.requestId ?? "", seesTrail: false, headers: {} });
 }
 
 /** Takes of an account so that Connect can pass a refusal on. */
-export function takeFrom(account: ByteAccount): (bytes: number) => void {
+export function takeFrom(account: ByteAccount, record: RequestRecord | undefined): (bytes: number) => void {
   return (bytes) => {
     try {
       account.take(bytes);
     } catch (error) {
-      throw refusal(error, "");
+      throw refusal(error, record);
     }
   };
 }

@@ -12,6 +12,7 @@ export function createSwitch(first: RouteObserver): {
       committed: (trail, attempt) => current.committed?.(trail, attempt),
       attemptEnded: (trail, attempt) => current.attemptEnded?.(trail, attempt),
       skipped: (trail, skip) => current.skipped?.(trail, skip),
+      waited: (trail, wait) => current.waited?.(trail, wait),
       failed: (trail) => current.failed?.(trail),
       breakerChanged: (endpoint, state, until) => current.breakerChanged?.(endpoint, state, until),
     },

@@ -120,7 +120,8 @@ async function serveConfig(
   learn(config, adminKeys);
   const reportBug = (error: unknown, requestId = "") => console.error(redact(`bug ${requestId} ${inspect(error)}`));
   const live = wantsLive && process.stdout.isTTY ? createLiveView(clock) : undefined;
-  const hopLogOf = ({ log }: Config) => live?.observer ?? createHopLog(say, log.level, () => clock.wallTime());
+  const hopLogOf = ({ log }: Config) =>
+    live?.observer ?? createHopLog(say, log.level === "warn" ? "info" : log.level, () => clock.wallTime());
   const hops = createSwitch(hopLogOf(config));
   const gateway = compose(config, {
     ...{ clock, rng: systemRng, routingRng, adminKeys, reportBug },

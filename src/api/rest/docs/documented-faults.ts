@@ -1,6 +1,7 @@
 import type { Fault } from "../../../chat/fault.ts";
 import { CallError } from "../../../gateway/call.ts";
 import { type Failure, failureOf, isFinal, retryDelayMs } from "../../../gateway/faults.ts";
+import { createPool } from "../../../routing/pool.ts";
 import type { AttemptRecord, Trail } from "../../../routing/trail.ts";
 import { errorBody } from "../errors.ts";
 
@@ -18,12 +19,17 @@ interface Told<Known extends Fault = Fault> {
 }
 
 const startTimeMs = Date.UTC(2025, 0, 1);
+const pool = createPool({ model: "gpt-3.5-turbo", endpoints: [] });
 
 function failedTrail(attempts: readonly Partial<AttemptRecord>[], skips: Trail["skips"] = [], partial = false): Trail {
   return {
-    model: "gpt-3.5-turbo",
-    policy: "weighted",
+    model: pool.model,
+    policy: pool.policy,
     traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
+    spanId: "00f067aa0ba90000",
+    pool,
+    startedAt: 0,
+    waits: [],
     attempts: attempts.map((attempt, index) => ({
       index: index + 1,
       provider: "openai-primary",
@@ -32,6 +38,8 @@ function failedTrail(attempts: readonly Partial<AttemptRecord>[], skips: Trail["
       keyName: "k1",
       tier: index + 1,
       startTimeMs,
+      startedAt: 0,
+      permit: "normal",
       ...attempt,
     })),
     skips,
@@ -143,6 +151,7 @@ const failures: { readonly [K in Kind]: Told<Extract<Fault, { kind: K }>> | unde
           endpoint: "openai-primary/gpt-3.5-turbo",
           reason: "breaker_open",
           untilTimeMs: startTimeMs + 4200,
+          at: 0,
           beforeAttempt: 1,
         },
       ],

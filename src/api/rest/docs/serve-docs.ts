@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Edge } from "../../edge.ts";
-import { type Exchange, sendPaced } from "../exchange.ts";
+import { type Exchange, idHeaders, sendPaced } from "../exchange.ts";
 import type { Route } from "../route.ts";
 import { openApi } from "./open-api.ts";
 import { docsPage } from "./page.ts";
@@ -48,16 +48,11 @@ export function createDocs(routes: () => readonly Route[]): { readonly openApi: 
     texts.set(edge, made);
     return made;
   };
-  const send = async (
-    edge: Edge,
-    { response, requestId }: Exchange,
-    text: string,
-    headers: Readonly<Record<string, string>>,
-  ) =>
+  const send = async (edge: Edge, exchange: Exchange, text: string, headers: Readonly<Record<string, string>>) =>
     sendPaced(
-      response,
+      exchange.response,
       text,
-      { "x-request-id": requestId, "x-content-type-options": "nosniff", "cache-control": "no-cache", ...headers },
+      { ...idHeaders(exchange), "x-content-type-options": "nosniff", "cache-control": "no-cache", ...headers },
       { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs },
     );
   return {

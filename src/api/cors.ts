@@ -15,6 +15,7 @@ const exposedHeaders = [
     "x-everhop-attempts",
     "x-everhop-trail",
     "x-everhop-trace-id",
+    "x-everhop-trace-url",
     "x-everhop-cache",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",

@@ -1,5 +1,6 @@
 import type { Caller } from "../gateway/caller.ts";
 import type { AttemptRecord, Trail } from "../routing/trail.ts";
+import type { RequestRecord } from "../telemetry/request-record.ts";
 import type { Edge } from "./edge.ts";
 
 const maxLength = 1024;
@@ -40,6 +41,12 @@ export function routeHeaders(trail: Trail | undefined, seesTrail: boolean): Reco
   if (served) headers["x-everhop-provider"] = served.provider.replace(/[^\x21-\x7e]/g, "_");
   if (trail.attempts.length > 0) headers["x-everhop-trail"] = compactTrail(trail);
   return headers;
+}
+
+/** Where the request can be looked at, for a caller that may see its way. */
+export function traceHeaders(record: RequestRecord, seesTrail: boolean): Record<string, string> {
+  const url = seesTrail ? record.traceUrl : undefined;
+  return url === undefined ? none : { "x-everhop-trace-url": url };
 }
 
 const none = {};

@@ -107,6 +107,7 @@ export function enter(
   const { cancellation, letGo } = bounded(clock, call);
   const affinityKey = affinityOf(machine, call);
   const now = clock.now();
+  call.record.deadline = now + timeoutMs;
   let size: PromptSize | undefined;
   const cost = (target: Target) => {
     size ??= call.size();

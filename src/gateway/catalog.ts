@@ -45,6 +45,8 @@ export interface ProviderEntry {
   readonly models: readonly ProviderModel[];
   /** What it serves when it is named for a model that it has no target for. */
   readonly defaultModel: string | undefined;
+  /** Whether it is told of the trace that a request belongs to. */
+  readonly traceContext?: boolean;
   /** Set in requests whose callers do not say. */
   readonly defaultParams?: JsonObject | undefined;
 }
@@ -360,6 +362,7 @@ function makeTarget(provider: ProviderEntry, model: string, named = false, overr
     idleMs,
     prefill,
     input,
+    traceContext: provider.traceContext,
     params,
   };
 }

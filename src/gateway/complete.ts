@@ -1,5 +1,5 @@
 import { type Fault, FaultError } from "../chat/fault.ts";
-import type { AnswerFold, HttpAnswer, Lane, ReadMeaning } from "../providers/lane.ts";
+import type { AnswerFacts, AnswerFold, HttpAnswer, Lane, ReadMeaning } from "../providers/lane.ts";
 import { remainingReset } from "../providers/rate-limit.ts";
 import { header } from "../providers/retry-after.ts";
 import type { Target } from "../providers/target.ts";
@@ -13,6 +13,7 @@ import { type CallAdditions, createAdditions } from "./additions.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
 import { LateReads } from "./late-reads.ts";
+import { withTrace } from "./trace-headers.ts";
 
 /** Answers larger than this are not taken: 64 MiB. */
 const maxAnswerBytes = 64 << 20;
@@ -81,20 +82,28 @@ async function attemptAt<Answer>(
   { machine, call, lane, additions }: Asked<Answer>,
 ): Promise<Answer> {
   const { endpoint: target } = lease;
-  const request = lane.request(target, "unary", additions.for(target));
+  const request = withTrace(lane.request(target, "unary", additions.for(target)), lease, call.record);
   const answer = await machine.upstream.send(target, lease.key, request, lease.cancellation);
   noteHead(lease, answer);
   try {
     const isWhole = request.mode === "unary" && isSuccess(answer);
-    const { value, usage } = isWhole
+    const { value, usage, facts } = isWhole
       ? understoodAnswer(lease, lane, answer, await wholeBody(answer, call.account))
       : await streamedAnswer(lease, lane, answer, { account: call.account, clock: machine.clock });
-    if (usage) lease.note({ usage });
+    noteUsage(lease, usage);
+    if (facts) lease.note(facts);
     additions.succeeded(target);
     return value;
   } catch (error) {
     throw error instanceof FaultError ? additions.blamed(target, request, error) : error;
   }
+}
+
+/** What an answer says, and what is to be written down of it. */
+interface Understood<Answer> {
+  readonly value: Answer;
+  readonly usage?: TokenCounts | undefined;
+  readonly facts?: AnswerFacts | undefined;
 }
 
 /** What a whole answer says. @throws FaultError when it is none */
@@ -103,7 +112,7 @@ function understoodAnswer<Answer>(
   lane: Lane<Answer, unknown>,
   { status, headers }: UpstreamAnswer,
   body: Buffer,
-) {
+): Understood<Answer> {
   return understood(lease, () => lane.answer(lease.endpoint, { status, headers, body }));
 }
 
@@ -113,7 +122,7 @@ async function streamedAnswer<Answer>(
   lane: Lane<Answer, unknown>,
   answer: UpstreamAnswer,
   means: { readonly account: ByteAccount; readonly clock: Clock },
-): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
+): Promise<Understood<Answer>> {
   if (isSuccess(answer)) return folded(lease, answer, lane.fold(lease.endpoint), means);
   throw new FaultError(withoutKey(lane.fault(await errorAnswer(answer, means.clock)), lease.key));
 }
@@ -124,7 +133,7 @@ async function folded<Answer>(
   { status, body }: UpstreamAnswer,
   fold: AnswerFold<Answer>,
   { account, clock }: { readonly account: ByteAccount; readonly clock: Clock },
-): Promise<{ readonly value: Answer; readonly usage?: TokenCounts | undefined }> {
+): Promise<Understood<Answer>> {
   const late = new LateReads(body, clock);
   let usage: TokenCounts | undefined;
   let length = 0;
@@ -149,7 +158,7 @@ async function folded<Answer>(
     if (ended || read.done) {
       if (!hasContent) throw new FaultError({ kind: "truncated", status });
       void letEnd(body, clock);
-      return { value: understood(lease, () => fold.value()), usage };
+      return { value: understood(lease, () => fold.value()), usage, facts: fold.facts() };
     }
     finished = read.finished;
   }
@@ -158,6 +167,19 @@ async function folded<Answer>(
 /** Whether an answer may be what was asked for; redirects are not followed. */
 export function isSuccess({ status }: UpstreamAnswer): boolean {
   return status >= 200 && status < 300;
+}
+
+/** Tells the trail what an attempt took, and what that cost if its prices are known. */
+export function noteUsage(lease: Lease<Target>, usage: TokenCounts | undefined): void {
+  if (!usage) return;
+  const { prices } = lease.endpoint;
+  if (!prices) {
+    lease.note({ usage });
+    return;
+  }
+  // Dollars for a thousand tokens are thousandths of a dollar for one: a thousand millionths.
+  const costMicros = (usage.inputTokens * prices.inputPer1k + usage.outputTokens * prices.outputPer1k) * 1000;
+  lease.note({ usage, costMicros: Math.round(costMicros) });
 }
 
 /** Tells the trail what an answer's head says. */

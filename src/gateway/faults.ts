@@ -278,8 +278,12 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   },
 };
 
-const { rpc: leftRpc, http: leftHttp } = table.caller_gone;
-const leftEarly: RequestFailure = { kind: "caller_gone", rpc: leftRpc, http: leftHttp };
+const unanswered = { left: failureRecord("caller_gone"), late: failureRecord("deadline_exceeded") };
+
+function failureRecord(kind: Fault["kind"]): RequestFailure {
+  const { rpc, http } = table[kind];
+  return { kind, rpc, http };
+}
 
 const unreachableHints = {
   refused: "nothing listens there: is the provider up?",
@@ -306,7 +310,7 @@ export function recordFault(record: RequestRecord, fault: Fault): void {
  * @param isWhole whether all of it has been sent; else whoever asked has left, if nothing else is known
  */
 export function recordEnd(record: RequestRecord, httpStatus: number, isWhole: boolean): void {
-  record.close(httpStatus, isWhole ? undefined : leftEarly);
+  record.close(httpStatus, isWhole ? undefined : unanswered);
 }
 
 /** The fault behind an error, whoever raised it; what nobody foresaw is a bug of ours. */

@@ -8,11 +8,22 @@ import { minAttemptMs } from "../routing/settings.ts";
 import type { Trail } from "../routing/trail.ts";
 import { type Cancellation, linkedCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { RequestRecord } from "../telemetry/request-record.ts";
 import { type CallAdditions, createAdditions } from "./additions.ts";
 import type { ByteAccount } from "./byte-budget.ts";
 import { type Call, CallError, enter, type Machine } from "./call.ts";
-import { errorAnswer, isSuccess, letEnd, noteHead, understood, wholeAnswer, withoutKey } from "./complete.ts";
+import {
+  errorAnswer,
+  isSuccess,
+  letEnd,
+  noteHead,
+  noteUsage,
+  understood,
+  wholeAnswer,
+  withoutKey,
+} from "./complete.ts";
 import { LateReads } from "./late-reads.ts";
+import { withTrace } from "./trace-headers.ts";
 
 /** A committed stream: its first content is in hand. */
 export interface OpenStream<Item> {
@@ -66,7 +77,7 @@ export async function open<Item>(machine: Machine, call: Call, lane: Lane<unknow
     const { account } = call;
     const { seesTrail } = call.caller;
     const opener: Opener<Item> = (approach) => (lease) =>
-      firstContent(machine, lane, approach, { lease, additions, account, seesTrail });
+      firstContent(machine, lane, approach, { lease, additions, account, seesTrail, record: call.record });
     // Whoever gives a stream up while it is about to go on elsewhere must end that, too.
     const presence = entered.options.cancellation;
     const leaving = mode === "fail" ? undefined : linkedCancellation(presence);
@@ -101,15 +112,17 @@ async function firstContent<Item>(
     additions,
     account,
     seesTrail,
+    record,
   }: {
     readonly lease: Lease<Target>;
     readonly additions: CallAdditions;
     readonly account: ByteAccount;
     readonly seesTrail: boolean;
+    readonly record: RequestRecord;
   },
 ): Promise<Opening<Item>> {
   const { endpoint: target, key, cancellation } = lease;
-  const request = approach.request(target, additions.for(target));
+  const request = withTrace(approach.request(target, additions.for(target)), lease, record);
   const answer = await upstream.send(target, key, request, cancellation);
   noteHead(lease, answer);
   if (!isSuccess(answer)) {
@@ -187,7 +200,7 @@ class Flow<Item> {
     }
     this.#isFirst = false;
     const { usage, fault, done, items } = this.#read;
-    if (usage) lease.note({ usage });
+    noteUsage(lease, usage);
     const last = fault === undefined && (done || this.#over);
     // What came before a fault in the same read is still good: the fault is told by the next call.
     if (fault && items.length === 0) throw new FaultError(withoutKey(fault, lease.key));
@@ -250,12 +263,13 @@ function committed<Item>({
     unlink();
     disarmTotal();
     const { lease, body } = flow;
+    lease.note(flow.reader.facts());
     if (error === undefined) {
       lease.settle({ ok: true });
       void letEnd(body, clock);
     } else {
       failure = CallError.from(error, trail);
-      lease.note({ usage: flow.reader.costSoFar() });
+      noteUsage(lease, flow.reader.costSoFar());
       lease.settle({ ok: false, error });
       body.cancel();
     }
@@ -274,7 +288,8 @@ function committed<Item>({
     }
     recovered = true;
     unlink();
-    flow.lease.note({ usage: flow.reader.costSoFar() });
+    noteUsage(flow.lease, flow.reader.costSoFar());
+    flow.lease.note(flow.reader.facts());
     flow.body.cancel();
     earlierBytes += flow.bytes;
     const next = await opened.recover(error, opener(recovery), clock.now() + maxDurationMs);

@@ -1,6 +1,6 @@
 import type { UpstreamFault } from "../chat/fault.ts";
 import type { StreamRecovery } from "../routing/endpoint.ts";
-import type { TokenCounts } from "../routing/trail.ts";
+import type { AttemptFacts, TokenCounts } from "../routing/trail.ts";
 import type { Headers } from "./retry-after.ts";
 import type { Target } from "./target.ts";
 
@@ -44,6 +44,9 @@ export interface HttpAnswer {
   readonly body: Buffer;
 }
 
+/** What an answer says of itself, for the trail. */
+export type AnswerFacts = Partial<Pick<AttemptFacts, "responseModel" | "finishReasons">>;
+
 /** What a read of a stream means. Content and a fault may share one read: what came before the fault is still good. */
 export interface ReadMeaning {
   /** Whether it holds content: from here on the answer is committed. */
@@ -70,6 +73,8 @@ export interface StreamReader<Item> {
   end(): StreamRead<Item>;
   /** What the stream has cost until now: as the upstream counted, else an estimate. For one that breaks off. */
   costSoFar(): TokenCounts;
+  /** What it has said of itself until now. */
+  facts(): AnswerFacts;
   /**
    * How the stream goes on elsewhere, were it to break now: after everything that its reads have given; or why it cannot, for
    * people. Undefined: it is not to.
@@ -94,6 +99,8 @@ export interface AnswerFold<Answer> {
   end(): ReadMeaning;
   /** The answer; to be asked for when its end has come. */
   value(): Answer;
+  /** What it has said of itself until now. */
+  facts(): AnswerFacts;
 }
 
 /**
@@ -105,7 +112,10 @@ export interface Lane<Answer, Item> {
   /** @param mode what the caller asks for; the request says what the target is asked for */
   request(target: Target, mode: AnswerMode, additions: Additions): LaneRequest;
   /** @throws FaultError when it is not the answer that was asked for */
-  answer(target: Target, answer: HttpAnswer): { readonly value: Answer; readonly usage?: TokenCounts };
+  answer(
+    target: Target,
+    answer: HttpAnswer,
+  ): { readonly value: Answer; readonly usage?: TokenCounts; readonly facts?: AnswerFacts };
   /** For a target that streams what the caller wants whole. */
   fold(target: Target): AnswerFold<Answer>;
   /**

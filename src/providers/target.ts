@@ -37,6 +37,8 @@ export interface Target extends Endpoint {
   /** How long a stream may be silent after its first content. */
   readonly idleMs: number;
   readonly prefill: PrefillDialect;
+  /** Whether it is told of the trace that a request belongs to. */
+  readonly traceContext?: boolean | undefined;
   /** What a prompt may hold beside text; undefined: not known. */
   readonly input?: readonly ("image" | "audio")[] | undefined;
   /** Undefined: what the caller sends goes as it is. */

@@ -10,6 +10,7 @@ import { type Draft, DraftWriter, merged, type Origins, originOf } from "./draft
 import { type Environment, readVariables, type Variables } from "./environment.ts";
 import { readKeysFile } from "./keys-file.ts";
 import { leftovers, strangers } from "./leftovers.ts";
+import { otelDraft } from "./otel-environment.ts";
 import { readYamlFile } from "./yaml-file.ts";
 
 /** A configuration and where it came from. */
@@ -115,7 +116,10 @@ function read(
   if (!fromFile && !said) return { config: undefined, source: "nothing", origins: new Map(), notices };
   const source = [fromFile && file, said?.source].filter(Boolean).join(" and ");
   const written = [said, fromFile].filter((each) => each !== undefined).reduce<Draft>(merged, nothing);
-  const draft = [flags(overrides), own(variables, written), written].reduce<Draft>(merged, nothing);
+  const draft = [flags(overrides), own(variables, written), written, otelDraft(variables)].reduce<Draft>(
+    merged,
+    nothing,
+  );
   const config = checkConfig(draft.value, source, draft);
   // A file of keys that cannot be read is wrong now, not when the first request comes.
   for (const { keys_file: keysFile } of config.providers) if (keysFile !== undefined) files.add(keysFile);

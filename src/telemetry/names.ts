@@ -37,6 +37,8 @@ export const names = {
   caller: "everhop.caller",
   /** Attempts of the request. */
   hops: "everhop.hops",
+  /** Whether it was tried more than once: what people search for, where they cannot search for more than one hop. */
+  failover: "everhop.failover",
   /** Why its trace is kept: `sampled`, `failover`, `error`, `slow_first_token`. */
   kept: "everhop.kept",
   /** Kind of the failure that the caller was told of. */

@@ -54,7 +54,12 @@ export interface Recording {
   samples(traceId: string, parent: TraceParent | undefined): boolean;
   /** Whether prompts and answers may be written down. */
   readonly content: boolean;
+  /** Where people read a trace; undefined: nowhere that is known. */
+  readonly traceUrl?: ((traceId: string) => string) | undefined;
 }
+
+/** Clients count their deadlines from when they have asked, and so leave a little before ours. */
+const hastyMs = 50;
 
 /**
  * One request from its head to the end of its answer, in plain members that cost next to nothing. Whoever wants spans, lines or figures
@@ -77,6 +82,8 @@ export class RequestRecord {
   /** Once it is routed. */
   trail: Trail | undefined;
   failure: RequestFailure | undefined;
+  /** Until when its caller waits for it, monotonic ms. */
+  deadline = Number.POSITIVE_INFINITY;
   /** HTTP status of its answer; 0: none was sent. */
   httpStatus = 0;
   /** What was asked and answered, as JSON; only where content may be written down. */
@@ -101,6 +108,11 @@ export class RequestRecord {
 
   get traceId(): string {
     return this.head.traceId;
+  }
+
+  /** Where people read its trace, if it is kept; undefined: nowhere that is known. */
+  get traceUrl(): string | undefined {
+    return this.#recording.traceUrl?.(this.head.traceId);
   }
 
   /** Whether its trace is recorded whatever becomes of it. */
@@ -130,13 +142,14 @@ export class RequestRecord {
 
   /**
    * Its answer is over, harmless when called twice.
-   * @param gone why it has not come to its end: nobody takes it any more
+   * @param gone why it has not come to its end: its caller has left, or has given up at its own deadline
    */
-  close(httpStatus: number, gone: RequestFailure | undefined): void {
+  close(httpStatus: number, gone: { readonly left: RequestFailure; readonly late: RequestFailure } | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.httpStatus = httpStatus;
-    if (gone) this.fail(gone);
+    const isLate = this.#recording.clock.now() > this.deadline - hastyMs;
+    if (gone) this.fail(isLate ? gone.late : gone.left);
     this.release();
   }
 

@@ -16,7 +16,7 @@ import type { Trail } from "../../routing/trail.ts";
 import { CallerGone } from "../../runtime/cancellation.ts";
 import { type Edge, maxTimeoutMs } from "../edge.ts";
 import { isGone } from "../pace.ts";
-import { allowanceHeaders, compactTrail, routeHeaders } from "../trail-header.ts";
+import { allowanceHeaders, compactTrail, routeHeaders, traceHeaders } from "../trail-header.ts";
 import { readJson } from "./body.ts";
 import { errorBody } from "./errors.ts";
 import { type EventStream, openEventStream } from "./event-stream.ts";
@@ -37,17 +37,19 @@ export function chatCompletions(edge: Edge, exchange: Exchange, caller: Caller):
 }
 
 function answerWhole(edge: Edge, exchange: Exchange, call: Call, body: NativeRequest): Promise<void> {
-  return complete(edge.machine, call, nativeLane(body)).then(({ value, provider, trail, latencyMs }) => {
-    const wantsTrail = call.caller.seesTrail && includesTrail(exchange.request);
-    const own: Record<string, string> = {
-      provider: JSON.stringify(provider),
-      latency_ms: String(Math.round(latencyMs)),
-    };
-    if (wantsTrail) own["trail"] = JSON.stringify(trailJson(trail));
-    const headers = answerHeaders(edge, exchange, trail, call.caller);
-    const pace = { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs };
-    return sendPaced(exchange.response, withOwn(value, own), headers, pace);
-  });
+  return complete(edge.machine, call, nativeLane(body, exchange.record.content)).then(
+    ({ value, provider, trail, latencyMs }) => {
+      const wantsTrail = call.caller.seesTrail && includesTrail(exchange.request);
+      const own: Record<string, string> = {
+        provider: JSON.stringify(provider),
+        latency_ms: String(Math.round(latencyMs)),
+      };
+      if (wantsTrail) own["trail"] = JSON.stringify(trailJson(trail));
+      const headers = answerHeaders(edge, exchange, trail, call.caller);
+      const pace = { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs };
+      return sendPaced(exchange.response, withOwn(value, own), headers, pace);
+    },
+  );
 }
 
 /** An answer with members of ours. */
@@ -65,10 +67,10 @@ async function answerStream(edge: Edge, exchange: Exchange, call: Call, body: Na
   const { response, requestId } = exchange;
   const { seesTrail } = call.caller;
   const { clock } = edge.machine;
-  const events = openEventStream(response, clock, edge.limits, () => chatHeaders(exchange));
+  const events = openEventStream(response, clock, edge.limits, () => chatHeaders(exchange, seesTrail));
   let stream: OpenStream<Buffer> | undefined;
   try {
-    stream = await open(edge.machine, call, nativeLane(body));
+    stream = await open(edge.machine, call, nativeLane(body, exchange.record.content));
     events.begin(answerHeaders(edge, exchange, stream.trail, call.caller));
     for (let last = false; !last; ) {
       const batch = await stream.next();
@@ -116,12 +118,16 @@ function lastWords(
   return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
-function chatHeaders(exchange: Exchange) {
-  return Object.assign(idHeaders(exchange), { "x-everhop-cache": "off" });
+function chatHeaders(exchange: Exchange, seesTrail: boolean) {
+  return Object.assign(idHeaders(exchange), { "x-everhop-cache": "off" }, traceHeaders(exchange.record, seesTrail));
 }
 
 function answerHeaders(edge: Edge, exchange: Exchange, trail: Trail, caller: Caller) {
-  return Object.assign(chatHeaders(exchange), routeHeaders(trail, caller.seesTrail), allowanceHeaders(edge, caller));
+  return Object.assign(
+    chatHeaders(exchange, caller.seesTrail),
+    routeHeaders(trail, caller.seesTrail),
+    allowanceHeaders(edge, caller),
+  );
 }
 
 function includesTrail({ headers }: IncomingMessage): boolean {

@@ -22,9 +22,10 @@ export interface ChatCall {
 export interface ChatCaller {
   /**
    * Asks, and yields what comes as it comes.
+   * @param onTraceUrl told where the call can be looked at, if the gateway says so
    * @throws ChatCallError
    */
-  stream(call: ChatCall, signal: AbortSignal): AsyncIterable<CompletionEvent>;
+  stream(call: ChatCall, signal: AbortSignal, onTraceUrl?: (url: string) => void): AsyncIterable<CompletionEvent>;
   /** Hangs up. */
   close(): void;
 }
@@ -81,10 +82,17 @@ export function createChatCaller(url: string, key: Secret | undefined): ChatCall
   });
   const client = createChatClient(transport);
   return {
-    async *stream({ prompt, provider, task, recovery }, signal) {
+    async *stream({ prompt, provider, task, recovery }, signal, onTraceUrl) {
+      const onHeader = (headers: Headers) => {
+        const traceUrl = headers.get("x-everhop-trace-url");
+        if (traceUrl) onTraceUrl?.(traceUrl);
+      };
       const streamRecovery = recovery === undefined ? StreamRecovery.UNSPECIFIED : recoveries[recovery];
       try {
-        const answers = client.streamChat({ prompt, options: { provider, task, streamRecovery } }, { signal });
+        const answers = client.streamChat(
+          { prompt, options: { provider, task, streamRecovery } },
+          { signal, onHeader },
+        );
         for await (const { event } of answers) if (event) yield event;
       } catch (error) {
         throw new ChatCallError(ConnectError.from(error));

@@ -57,11 +57,13 @@ export function completeChat(
 ): Promise<CompleteChatResponse> {
   const { seesTrail } = context.caller;
   const prompt = checked(asked, options);
-  return complete(machine, callOf(prompt, options, context), typedLane(prompt)).then(({ value, trail }) => {
-    context.tell(routeHeaders(trail, seesTrail));
-    const answer = seesTrail ? { completion: value, trail: routeTrail(trail) } : { completion: value };
-    return makeAnswer(answer);
-  });
+  return complete(machine, callOf(prompt, options, context), typedLane(prompt, context.record.content)).then(
+    ({ value, trail }) => {
+      context.tell(routeHeaders(trail, seesTrail));
+      const answer = seesTrail ? { completion: value, trail: routeTrail(trail) } : { completion: value };
+      return makeAnswer(answer);
+    },
+  );
 }
 
 /**
@@ -75,7 +77,7 @@ export async function openChat(
 ): Promise<OpenStream<StreamChatResponse>> {
   const { caller } = context;
   const prompt = checked(asked, options);
-  const opened = await open(machine, callOf(prompt, options, context), typedLane(prompt));
+  const opened = await open(machine, callOf(prompt, options, context), typedLane(prompt, context.record.content));
   const { provider, trail } = opened;
   context.tell(routeHeaders(trail, caller.seesTrail));
   return {

@@ -7,6 +7,7 @@ import {
 import type { Caller } from "../../gateway/caller.ts";
 import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { type Access, admit, type Edge, openRecord, visitorOf } from "../edge.ts";
+import { traceHeaders } from "../trail-header.ts";
 import { statusOf } from "./call.ts";
 import { type ChatContext, completeChat, openChat } from "./chat-calls.ts";
 import type { LaneCall, LaneMethod } from "./lane-method.ts";
@@ -69,6 +70,7 @@ function letIn(edge: Edge, call: LaneCall, access: Access): Visit {
   const { requestId, traceId, caller } = visitor;
   responseHeaders["x-request-id"] = requestId;
   responseHeaders["x-everhop-trace-id"] = traceId;
+  Object.assign(responseHeaders, traceHeaders(record, caller?.seesTrail ?? false));
   try {
     admit(edge, access, visitor, peer);
     if (!caller) throw new Error("a call was let in that no caller makes");

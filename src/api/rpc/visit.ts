@@ -4,6 +4,7 @@ import { CallError } from "../../gateway/call.ts";
 import { recordFault } from "../../gateway/faults.ts";
 import type { RequestRecord } from "../../telemetry/request-record.ts";
 import { type Access, admit, type Edge, type Peer, type Visitor, visitorOf } from "../edge.ts";
+import { traceHeaders } from "../trail-header.ts";
 import { connectError } from "./errors.ts";
 
 /** The other end of a call's connection, handed to Connect with the request. */
@@ -22,6 +23,8 @@ export function letIn(edge: Edge, context: HandlerContext, access: Access): void
   const { requestId, traceId } = visitor;
   context.responseHeader.set("x-request-id", requestId);
   context.responseHeader.set("x-everhop-trace-id", traceId);
+  const shown = traceHeaders(record, visitor.caller?.seesTrail ?? false);
+  for (const [name, value] of Object.entries(shown)) context.responseHeader.set(name, value);
   context.values.set(visitorKey, visitor);
   try {
     admit(edge, access, visitor, context.values.get(peerKey));

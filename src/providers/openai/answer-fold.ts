@@ -15,5 +15,6 @@ export function answerFold<Answer>(expected: Expected, meaning: (answer: JsonObj
     push: (bytes) => take(scanner.push(bytes)),
     end: () => take(scanner.end()),
     value: () => meaning(fold.answer()),
+    facts: () => scanner.facts(),
   };
 }

@@ -1,7 +1,8 @@
 import type { UpstreamFault } from "../../chat/fault.ts";
 import type { TokenCounts } from "../../routing/trail.ts";
-import type { ReadMeaning } from "../lane.ts";
+import type { AnswerFacts, ReadMeaning } from "../lane.ts";
 import { SseDecoder, type SseEvent, SseOverflow, type SseRead } from "../sse.ts";
+import { answerFacts } from "./answer-facts.ts";
 import { holdsContent, tokenCountsOf } from "./completion.ts";
 import { errorObject, isError } from "./error-body.ts";
 import { answerCharacters, estimatedCounts } from "./estimate.ts";
@@ -43,7 +44,9 @@ export class ChunkScanner {
   readonly #decoder = new SseDecoder();
   readonly #expected: Expected;
   readonly #seenCandidates = new Set<number>();
-  readonly #finishedCandidates = new Set<number>();
+  /** With their reasons. */
+  readonly #finishedCandidates = new Map<number, string>();
+  #model: unknown;
   #preamble: Buffer[] | undefined = [];
   #preambleBytes = 0;
   #over = false;
@@ -131,6 +134,7 @@ export class ChunkScanner {
   /** Whether a chunk holds content; remembers which candidates have finished. */
   #inspect(chunk: JsonObject): boolean {
     let content = false;
+    this.#model ||= chunk["model"];
     for (const each of arrayOf(chunk["choices"])) {
       const choice = objectOf(each);
       if (!choice) continue;
@@ -145,7 +149,7 @@ export class ChunkScanner {
       // Some servers say "" in every chunk until there is a reason.
       const reason = textOf(choice["finish_reason"]);
       if (reason) {
-        this.#finishedCandidates.add(index);
+        this.#finishedCandidates.set(index, reason);
         // Whoever has come to a natural end has said something, or else it is to be seen whether that was an answer.
         if (reason !== "stop" || this.#answered || this.#expected.mayBeEmpty) content = true;
       }
@@ -172,6 +176,11 @@ export class ChunkScanner {
   /** What the stream has cost until now: as the upstream counted, else an estimate. */
   costSoFar(): TokenCounts {
     return this.#usage ?? estimatedCounts(this.#expected.promptCharacters(), this.#characters);
+  }
+
+  /** What the stream has said of itself until now. */
+  facts(): AnswerFacts {
+    return answerFacts(this.#model, [...this.#finishedCandidates.values()]);
   }
 
   /** The body had not one event: an error with status 200, a page, or nothing. */

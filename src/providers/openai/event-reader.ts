@@ -34,6 +34,7 @@ import {
 import type { ContinuedChunks } from "./continued-chunks.ts";
 import { arrayOf, countOf, extensionsOf, type JsonObject, objectOf, textOf } from "./json.ts";
 import { callOfPiece } from "./streamed-calls.ts";
+import type { StreamTranscript } from "./transcript.ts";
 
 /** A part that has begun. */
 interface OpenPart {
@@ -87,11 +88,14 @@ export function createEventReader(
   {
     beginning,
     seen,
+    transcript,
     recovery = () => undefined,
   }: {
     readonly beginning?: Beginning;
     /** Is shown every chunk. */
     seen?(chunk: JsonObject): void;
+    /** Where the answer is written down. */
+    readonly transcript?: StreamTranscript;
     /** How the stream goes on were it to break now. @param spent what it has cost */
     recovery?(spent: TokenCounts): Recovery<CompletionEvent> | string | undefined;
   } = {},
@@ -109,6 +113,7 @@ export function createEventReader(
 
   function read({ bytes: _, events, ...meaning }: Scan, over: boolean): StreamRead<CompletionEvent> {
     const items: CompletionEvent[] = [];
+    transcript?.take(events);
     for (const { chunk } of events) {
       if (chunk) seen?.(chunk);
       const fresh = chunk && continued ? continued.take(chunk) : chunk;
@@ -285,6 +290,10 @@ export function createEventReader(
     },
     end: () => read(scanner.end(), true),
     costSoFar: () => scanner.costSoFar(),
+    facts() {
+      transcript?.write();
+      return scanner.facts();
+    },
     recovery: () => recovery(scanner.costSoFar()),
   };
 }

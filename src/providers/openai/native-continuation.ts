@@ -65,6 +65,7 @@ export function continuedNativeReader({
     },
     end: () => read(scanner.end(), true),
     costSoFar: () => scanner.costSoFar(),
+    facts: () => scanner.facts(),
     recovery: () => undefined,
   };
 }

@@ -1,5 +1,6 @@
 import type { Additions, AnswerMode, Lane, LaneRequest, Recovery, StreamRead } from "../lane.ts";
 import type { Target } from "../target.ts";
+import { wholeAnswerFacts } from "./answer-facts.ts";
 import { answerFold } from "./answer-fold.ts";
 import { chatAnswer, chatRequest, chatUsage, hasStops } from "./chat-call.ts";
 import { ChunkScanner, type Expected, type Scan, type ScannedEvent } from "./chunk-scanner.ts";
@@ -13,6 +14,7 @@ import { continuedNativeReader } from "./native-continuation.ts";
 import { askedMode, bodyAt, changesTo, isChanged } from "./params.ts";
 import { type Prefill, prefillFor } from "./prefill.ts";
 import { asksForUsage } from "./stream-options.ts";
+import { StreamTranscript, type Transcript, transcribeInput, transcribeOutput } from "./transcript.ts";
 
 /** An OpenAI chat request as it came. */
 export interface NativeRequest {
@@ -49,7 +51,8 @@ const streamMembers = ["stream", "stream_options"];
  * The one addition is that a stream is asked what it cost; a caller that did not ask is not shown the chunk that says it. Beside it
  * only what the configuration sets for a target is different.
  */
-export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Buffer> {
+export function nativeLane({ text, json }: NativeRequest, transcript?: Transcript): Lane<NativeAnswer, Buffer> {
+  transcribeInput(transcript, json["messages"]);
   const remove = ownMembers(json);
   const count = json["n"];
   const expected: Expected = {
@@ -131,20 +134,32 @@ export function nativeLane({ text, json }: NativeRequest): Lane<NativeAnswer, Bu
     answer(target, answer) {
       const answerText = answer.body.toString("utf8");
       const answerJson = chatAnswer(answerText, answer, expectedOf(target));
-      return { value: { text: answerText, json: answerJson }, usage: chatUsage(answerJson, expected) };
+      transcribeOutput(transcript, answerJson);
+      const value = { text: answerText, json: answerJson };
+      return { value, usage: chatUsage(answerJson, expected), facts: wholeAnswerFacts(answerJson) };
     },
-    fold: (target) => answerFold(expectedOf(target), (json) => ({ text: JSON.stringify(json), json })),
+    fold: (target) =>
+      answerFold(expectedOf(target), (json) => {
+        transcribeOutput(transcript, json);
+        return { text: JSON.stringify(json), json };
+      }),
     streamed: (target, answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target))),
     reader(target, recovery) {
       const scanner = new ChunkScanner(expectedOf(target));
       const isShown = callerAsks ? () => true : isMoreThanUsage;
       const delivered = recovery === "continue" ? new DeliveredText() : undefined;
+      const written = transcript && new StreamTranscript(transcript);
       const seen = (scan: Scan): Scan => {
+        written?.take(scan.events);
         if (delivered) for (const { chunk } of scan.events) if (chunk) delivered.take(chunk);
         return scan;
       };
       return {
         costSoFar: () => scanner.costSoFar(),
+        facts() {
+          written?.write();
+          return scanner.facts();
+        },
         recovery: () => continuation(target, scanner, delivered),
         push: (bytes) => passedOn(seen(scanner.push(bytes)), isShown),
         end() {

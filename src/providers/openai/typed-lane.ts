@@ -10,6 +10,7 @@ import {
 import type { TokenCounts } from "../../routing/trail.ts";
 import type { Additions, AnswerMode, Lane, LaneRequest, Recovery } from "../lane.ts";
 import type { Target } from "../target.ts";
+import { wholeAnswerFacts } from "./answer-facts.ts";
 import { answerFold } from "./answer-fold.ts";
 import { chatAnswer, chatRequest, chatUsage, hasStops } from "./chat-call.ts";
 import type { Expected } from "./chunk-scanner.ts";
@@ -26,9 +27,10 @@ import { askedMode, bodyAt, changedBody, changesTo, isChanged } from "./params.t
 import { prefillFor } from "./prefill.ts";
 import { compact, ownStreamOptions, promptBody } from "./prompt-body.ts";
 import { asksForUsage } from "./stream-options.ts";
+import { StreamTranscript, type Transcript, transcribeInput, transcribeOutput } from "./transcript.ts";
 
 /** The contract's messages toward an OpenAI-compatible upstream and back. */
-export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
+export function typedLane(prompt: Prompt, transcript?: Transcript): Lane<Completion, CompletionEvent> {
   const expected: Expected = {
     candidateCount: prompt.candidateCount || 1,
     mayBeEmpty: prompt.stopSequences.length > 0,
@@ -45,6 +47,7 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     const asked = askedMode(target, mode);
     const asks = usage && asked === "stream";
     const plain: JsonObject = promptBody(prompt, target, asked, asks);
+    transcribeInput(transcript, plain["messages"]);
     const altered = asks && !asksForUsage(ownStreamOptions(prompt));
     if (!target.params) return { body: plain, facts: { mode, altered } };
     const body = compact(plain);
@@ -110,15 +113,23 @@ export function typedLane(prompt: Prompt): Lane<Completion, CompletionEvent> {
     request,
     answer(target, answer) {
       const json = chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target));
-      return { value: completionOf(json, target), usage: chatUsage(json, expected) };
+      transcribeOutput(transcript, json);
+      return { value: completionOf(json, target), usage: chatUsage(json, expected), facts: wholeAnswerFacts(json) };
     },
-    fold: (target) => answerFold(expectedOf(target), (json) => completionOf(json, target)),
+    fold: (target) =>
+      answerFold(expectedOf(target), (json) => {
+        transcribeOutput(transcript, json);
+        return completionOf(json, target);
+      }),
     streamed: (target, answer) => streamOf(chatAnswer(answer.body.toString("utf8"), answer, expectedOf(target))),
     reader(target, recovery = "fail") {
-      if (recovery === "restart") return createEventReader(target, expectedOf(target), { recovery: restart });
-      if (recovery === "fail") return createEventReader(target, expectedOf(target));
+      const written = transcript && { transcript: new StreamTranscript(transcript) };
+      if (recovery === "restart")
+        return createEventReader(target, expectedOf(target), { ...written, recovery: restart });
+      if (recovery === "fail") return createEventReader(target, expectedOf(target), written);
       const delivered = new DeliveredText();
       return createEventReader(target, expectedOf(target), {
+        ...written,
         seen: (chunk) => delivered.take(chunk),
         recovery: (spent) => continuation(target, delivered, spent),
       });

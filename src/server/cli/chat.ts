@@ -148,13 +148,15 @@ function showing(holdsBack: boolean): Show {
 }
 
 /** Tells the way of an answer, and why it is none. */
-function tell({ completion, trail, recovered, error }: Turn, url: string): void {
+function tell({ completion, trail, recovered, traceUrl, error }: Turn, url: string): void {
   const way = (error instanceof ChatCallError ? error.trail : undefined) ?? trail;
   const lines: string[] = [];
   if (error !== undefined) lines.push(...failureLines(error, { url, begun: completion.provider !== "" }, paint));
   if (way) lines.push(...hopLines(way, recovered, paint, systemClock.wallTime()));
   else if (recovered) lines.push(paint("dim", `${recovered.case} at ${printable(recovered.provider)}`));
   if (error === undefined) lines.push(paint("dim", summaryOf(completion, recovered)));
+  if (traceUrl !== undefined && /^https?:/.test(traceUrl))
+    lines.push(paint("dim", `trace ${printable(traceUrl, 500)}`));
   process.stderr.write(`${lines.join("\n")}\n`);
 }
 
@@ -172,12 +174,13 @@ function summaryOf({ provider, model, usage, candidates }: Turn["completion"], r
 }
 
 /** An answer for programs, in the words of the contract. */
-function documentOf({ completion, trail, error }: Turn) {
+function documentOf({ completion, trail, traceUrl, error }: Turn) {
   const options = { useProtoFieldName: true };
   const way = (error instanceof ChatCallError ? error.trail : undefined) ?? trail;
   return {
     completion: toJson(CompletionSchema, completion, options),
     ...(way && { trail: toJson(RouteTrailSchema, way, options) }),
+    ...(traceUrl !== undefined && { trace_url: traceUrl }),
     ...(error !== undefined && { error: errorJson(error) }),
   };
 }

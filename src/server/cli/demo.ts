@@ -19,6 +19,7 @@ const absence = { everyMs: 60_000, fromMs: 35_000, toMs: 50_000 };
 export async function startDemo(
   { clock, rng }: { clock: Clock; rng: Rng },
   server: { readonly host?: string; readonly port?: number },
+  telemetry: object = {},
 ): Promise<Demo> {
   const machine = { clock, rng };
   const keys = (name: string, count: number) =>
@@ -63,6 +64,7 @@ export async function startDemo(
       routing: { breaker: { consecutive: 3, min_failures: 3, min_calls: 6, open: "4s" } },
       drain: { pre_stop: 0, grace: "5s" },
       log: { level: "debug" },
+      telemetry,
     },
     "the demo",
   );

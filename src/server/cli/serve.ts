@@ -6,11 +6,13 @@ import { type Rng, seededRng, systemRng } from "../../runtime/rng.ts";
 import { ownAdminKey } from "../admin-key.ts";
 import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
+import { readVariables } from "../environment.ts";
 import { listenerLimits } from "../listener/limits.ts";
 import { createListener } from "../listener/listener.ts";
 import { type LoadedConfig, loadConfig } from "../load-config.ts";
 import { defaultConnections } from "../memory.ts";
 import { refuseOpenToTheWorld } from "../open-to-the-world.ts";
+import { otelDraft } from "../otel-environment.ts";
 import { keepReloading } from "../reload.ts";
 import { createRedact, type Redact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
@@ -67,7 +69,8 @@ export async function serveDemo(
   },
 ): Promise<void> {
   refuseOpenToTheWorld({ open: false, callers: [] }, server.host ?? "127.0.0.1", "the demo");
-  const demo = await startDemo({ clock: systemClock, rng: systemRng }, server);
+  const { telemetry = {} } = otelDraft(readVariables(process.env, ".")).value;
+  const demo = await startDemo({ clock: systemClock, rng: systemRng }, server, telemetry as object); // a section is one
   try {
     const started = { config: demo.config, source: "the demo", origins: new Map(), notices, files: [] };
     await serveConfig(started, {

@@ -19,6 +19,12 @@ export const answerHeaders = {
     schema: { type: "string", pattern: "^[0-9a-f]{32}$" },
     example: "4bf92f3577b34da6a3ce929d0e0e4736",
   },
+  "x-everhop-trace-url": {
+    description:
+      "Where an operator can look at the trace, if it is kept. Only where `telemetry.jaeger_ui` is configured, and for callers that see trails.",
+    schema: { type: "string" },
+    example: "https://jaeger.example.com/trace/4bf92f3577b34da6a3ce929d0e0e4736",
+  },
   "x-everhop-provider": {
     description:
       "Name of the provider that serves. Absent when none does, or when the caller is configured to see no trail.",

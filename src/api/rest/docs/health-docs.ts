@@ -32,7 +32,7 @@ export function healthDocs(operationId: string): RouteDocs {
         description: "It does.",
         media: "application/json",
         schema: ref("Health"),
-        headers: ["x-request-id"],
+        headers: ["x-request-id", "x-everhop-trace-id"],
       },
     ],
     faults: [],
@@ -60,14 +60,14 @@ export const readinessDocs: RouteDocs = {
       description: "They should.",
       media: "application/json",
       schema: ref("Readiness"),
-      headers: ["x-request-id"],
+      headers: ["x-request-id", "x-everhop-trace-id"],
     },
     {
       status: 503,
       description: "They should not; the reason says why.",
       media: "application/json",
       schema: ref("Readiness"),
-      headers: ["x-request-id"],
+      headers: ["x-request-id", "x-everhop-trace-id"],
       more: {
         leaving: {
           summary: "A gateway that leaves",

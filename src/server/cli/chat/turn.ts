@@ -18,6 +18,8 @@ export interface Turn {
   readonly completion: Completion;
   readonly trail: RouteTrail | undefined;
   readonly recovered: Recovered | undefined;
+  /** Where the call can be looked at; undefined: nowhere that the gateway knows of. */
+  readonly traceUrl: string | undefined;
   /** Why it is not whole. */
   readonly error: unknown;
 }
@@ -32,9 +34,13 @@ export async function takeTurn(
   const fold = createFold();
   let trail: RouteTrail | undefined;
   let recovered: Recovered | undefined;
+  let traceUrl: string | undefined;
   let error: unknown;
+  const onTraceUrl = (url: string) => {
+    traceUrl = url;
+  };
   try {
-    for await (const event of gateway.stream(call, signal)) {
+    for await (const event of gateway.stream(call, signal, onTraceUrl)) {
       fold.push(event);
       const { kind } = event;
       if (kind.case === "partDelta" && kind.value.candidateIndex === 0) {
@@ -50,7 +56,7 @@ export async function takeTurn(
   } catch (reason) {
     error = reason;
   }
-  return { completion: fold.completion, trail, recovered, error };
+  return { completion: fold.completion, trail, recovered, traceUrl, error };
 }
 
 /** What the answer says: the text of its first candidate, or why the model would not answer. */

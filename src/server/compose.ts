@@ -171,7 +171,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
         },
         rng,
       ),
-      recording: { ...recording, content: told.content },
+      recording: { ...recording, content: told.content, traceUrl: traceUrlOf(told.jaeger_ui) },
       limits: { bodyBytes: limits.body, stalledMs: limits.stalled, heartbeatMs: limits.heartbeat },
       ownMachineOnly: auth.callers.length === 0 && !auth.open,
       lanes,
@@ -233,6 +233,12 @@ export function compose(first: Config, machine: MachineParts): Gateway {
       await telemetry.close();
     },
   };
+}
+
+/** Jaeger's page of a trace. */
+function traceUrlOf(jaegerUi: string | undefined): ((traceId: string) => string) | undefined {
+  const base = jaegerUi?.replace(/\/+$/, "");
+  return base === undefined ? undefined : (traceId) => `${base}/trace/${traceId}`;
 }
 
 function addressesOf({ providers }: Snapshot): Map<string, string> {
@@ -311,6 +317,7 @@ function providerEntry(provider: Config["providers"][number], keys: ProviderEntr
     use: { maxRps: provider.max_rps, maxConcurrent: provider.max_concurrent },
     models: models.map(providerModel),
     defaultModel: provider.default_model,
+    traceContext: provider.trace_context,
   };
 }
 

@@ -14,6 +14,8 @@ export interface GatewayOptions {
   readonly profileFolder?: string | undefined;
   /** One caller for each; the benchmark's one if left out. */
   readonly keys?: readonly string[];
+  /** Sections of its configuration in place of the benchmark's own. */
+  readonly changes?: object;
 }
 
 /**
@@ -21,9 +23,9 @@ export interface GatewayOptions {
  * @param folder where the file may be written; of no other gateway
  */
 export function startGateway(folder: string, upstreamOrigin: string, options: GatewayOptions = {}): Promise<Tested> {
-  const { profileFolder, keys = [callerKey] } = options;
+  const { profileFolder, keys = [callerKey], changes } = options;
   const path = join(folder, "everhop.yaml"); // JSON is YAML too
-  writeFileSync(path, JSON.stringify(configuration(upstreamOrigin, keys)));
+  writeFileSync(path, JSON.stringify({ ...configuration(upstreamOrigin, keys), ...changes }));
   const command = join(import.meta.dirname, "../../bin/everhop.js");
   const flags = profileFolder ? ["--cpu-prof", "--cpu-prof-dir", profileFolder] : [];
   return startChild(command, ["serve", "--config", path], flags);

@@ -4,7 +4,7 @@ import { childSpanId, hopSpanId, spanNumbers } from "../runtime/trace-context.ts
 import type { KeepReason } from "./keep.ts";
 import { names } from "./names.ts";
 import type { RequestRecord } from "./request-record.ts";
-import { attributesOf, type FinishedSpan, type SpanEvent, type SpanLink } from "./span.ts";
+import { AttributeList, type FinishedSpan, type SpanEvent, type SpanLink } from "./span.ts";
 
 /** What a span tells of an endpoint beside its trail. */
 export interface EndpointFacts {
@@ -19,6 +19,8 @@ export interface Rendering {
   describe(endpoint: Endpoint): EndpointFacts | undefined;
 }
 
+/** Of what a sender may make as long as it likes. */
+const maxLength = 1024;
 /** A pool may have thousands of endpoints. */
 const maxCandidates = 100;
 
@@ -31,31 +33,34 @@ export function requestSpans(record: RequestRecord, kept: KeepReason, rendering:
   const spans = [serverSpan(record, kept)];
   if (!trail) return spans;
   spans.push(routeSpan(record, trail));
-  const byId = new Map(trail.pool.tiers.flatMap(({ members }) => members.map((member) => [member.id, member])));
   for (const attempt of trail.attempts) {
-    const endpoint = byId.get(attempt.endpoint);
+    const endpoint = endpointOf(trail, attempt);
     spans.push(hopSpan(record, trail, attempt, endpoint && rendering.describe(endpoint)));
   }
   for (const [index, wait] of trail.waits.entries()) spans.push(waitSpan(record, trail, wait, index + 1));
   return spans;
 }
 
+function endpointOf({ pool }: Trail, { endpoint: id }: AttemptRecord): Endpoint | undefined {
+  for (const { members } of pool.tiers) for (const member of members) if (member.id === id) return member;
+  return undefined;
+}
+
 function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
   const { head, operation, failure, httpStatus, trail } = record;
   const isRpc = head.wire !== "rest";
-  const http = {
-    [names.httpMethod]: head.method,
-    [names.urlPath]: head.path,
-    [names.urlScheme]: head.isEncrypted ? "https" : "http",
-    [names.httpRoute]: isRpc ? undefined : operation,
-    [names.httpStatus]: httpStatus || undefined,
-  };
-  const rpc = {
-    // gRPC-Web is gRPC for whoever cannot speak it.
-    [names.rpcSystem]: head.wire === "connect" ? "connectrpc" : "grpc",
-    [names.rpcMethod]: operation ?? "_OTHER",
-    [names.rpcStatus]: statusWord(head.wire, failure?.rpc),
-  };
+  const attributes = new AttributeList()
+    .set(names.httpMethod, head.method)
+    .set(names.urlPath, head.path.slice(0, maxLength))
+    .set(names.urlScheme, head.isEncrypted ? "https" : "http")
+    .set(names.httpStatus, httpStatus || undefined);
+  if (isRpc) {
+    attributes
+      // gRPC-Web is gRPC for whoever cannot speak it.
+      .set(names.rpcSystem, head.wire === "connect" ? "connectrpc" : "grpc")
+      .set(names.rpcMethod, operation ?? "_OTHER")
+      .set(names.rpcStatus, statusWord(head.wire, failure?.rpc));
+  } else attributes.set(names.httpRoute, operation);
   return {
     ...spanOf(record, 0),
     parentSpanId: head.parent?.spanId,
@@ -64,23 +69,20 @@ function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
     kind: "server",
     startedAt: record.startedAt,
     endedAt: record.endedAt,
-    attributes: attributesOf({
-      ...http,
-      ...(isRpc && rpc),
-      [names.protocolVersion]: head.httpVersion.replace(/\.0$/, ""),
-      [names.clientAddress]: head.clientAddress,
-      [names.userAgent]: head.userAgent,
-      [names.requestId]: head.requestId,
-      [names.caller]: record.caller,
-      [names.hops]: trail?.attempts.length,
-      [names.failover]: trail && trail.attempts.length > 1 ? true : undefined,
-      [names.cost]: trail && costOf(trail),
-      [names.partial]: trail?.partial || undefined,
-      [names.kept]: kept,
-      [names.errorType]: failure?.kind,
-      [names.genAiInput]: record.content?.input,
-      [names.genAiOutput]: record.content?.output,
-    }),
+    attributes: attributes
+      .set(names.protocolVersion, head.httpVersion.replace(/\.0$/, ""))
+      .set(names.clientAddress, head.clientAddress)
+      .set(names.userAgent, head.userAgent?.slice(0, maxLength))
+      .set(names.requestId, head.requestId)
+      .set(names.caller, record.caller)
+      .set(names.hops, trail?.attempts.length)
+      .set(names.failover, trail && trail.attempts.length > 1 ? true : undefined)
+      .set(names.cost, trail && costOf(trail))
+      .set(names.partial, trail?.partial || undefined)
+      .set(names.kept, kept)
+      .set(names.errorType, failure?.kind)
+      .set(names.genAiInput, record.content?.input)
+      .set(names.genAiOutput, record.content?.output).all,
     events: [],
     links: [],
     error: failure && isOurs(failure.rpc) ? failure.kind : undefined,
@@ -116,20 +118,22 @@ function routeSpan(record: RequestRecord, trail: Trail): FinishedSpan {
     name: `route ${trail.model}`,
     startedAt: trail.startedAt,
     endedAt: Math.min(record.endedAt, Math.max(trail.startedAt, ...ends)),
-    attributes: attributesOf({
-      [names.model]: trail.model,
-      [names.policy]: trail.policy,
-      [names.hops]: trail.attempts.length,
-      [names.candidates]: candidates.slice(0, maxCandidates).map((candidate) => candidateLine(candidate, trail)),
-      [names.candidatesOmitted]: candidates.length > maxCandidates ? candidates.length - maxCandidates : undefined,
-      [names.skips]: trail.skips.length + trail.omittedSkips,
-      [names.skipsOmitted]: trail.omittedSkips || undefined,
-      [names.partial]: trail.partial || undefined,
-      [names.errorType]: failure?.kind,
-    }),
+    attributes: new AttributeList()
+      .set(names.model, trail.model)
+      .set(names.policy, trail.policy)
+      .set(names.hops, trail.attempts.length)
+      .set(
+        names.candidates,
+        candidates.slice(0, maxCandidates).map((candidate) => candidateLine(candidate, trail)),
+      )
+      .set(names.candidatesOmitted, candidates.length > maxCandidates ? candidates.length - maxCandidates : undefined)
+      .set(names.skips, trail.skips.length + trail.omittedSkips)
+      .set(names.skipsOmitted, trail.omittedSkips || undefined)
+      .set(names.partial, trail.partial || undefined)
+      .set(names.errorType, failure?.kind).all,
     events: trail.skips.map((skip) => skipEvent(skip)),
     links: trail.skips.flatMap(({ endpoint, openedBy }): SpanLink[] =>
-      openedBy ? [{ ...openedBy, attributes: { [names.link]: "breaker_opened_by", [names.endpoint]: endpoint } }] : [],
+      openedBy ? [{ ...openedBy, attributes: [names.link, "breaker_opened_by", names.endpoint, endpoint] }] : [],
     ),
     error: failure && isOurs(failure.rpc) ? failure.kind : undefined,
   };
@@ -151,13 +155,12 @@ function skipEvent(skip: SkipRecord): SpanEvent {
   return {
     name: "skipped",
     at,
-    attributes: attributesOf({
-      [names.endpoint]: endpoint,
-      [names.reason]: reason,
-      [names.until]: untilTimeMs === undefined ? undefined : new Date(untilTimeMs).toISOString(),
-      [names.detail]: detail,
-      [names.beforeAttempt]: beforeAttempt,
-    }),
+    attributes: new AttributeList()
+      .set(names.endpoint, endpoint)
+      .set(names.reason, reason)
+      .set(names.until, untilTimeMs === undefined ? undefined : new Date(untilTimeMs).toISOString())
+      .set(names.detail, detail)
+      .set(names.beforeAttempt, beforeAttempt).all,
   };
 }
 
@@ -179,46 +182,48 @@ function hopSpan(
     kind: "client",
     startedAt: attempt.startedAt,
     endedAt: attempt.startedAt + durationMs,
-    attributes: attributesOf({
-      [names.genAiOperation]: "chat",
-      [names.genAiProvider]: facts?.kind ?? attempt.provider,
-      [names.genAiRequestModel]: attempt.upstreamModel,
-      [names.genAiRequestStream]: record.streams,
-      [names.genAiResponseModel]: attempt.responseModel,
-      [names.genAiFinishReasons]: attempt.finishReasons,
-      [names.genAiTimeToFirstChunk]: firstContentMs === undefined ? undefined : Math.round(firstContentMs * 1000) / 1e6,
-      [names.genAiInputTokens]: usage?.inputTokens,
-      [names.genAiOutputTokens]: usage?.outputTokens,
-      [names.genAiCachedTokens]: usage?.cachedInputTokens,
-      [names.genAiReasoningTokens]: usage?.reasoningTokens,
-      [names.usageEstimated]: usage?.estimated,
-      [names.serverAddress]: facts?.host,
-      [names.serverPort]: facts?.port,
-      [names.httpStatus]: attempt.httpStatus,
-      [names.errorType]: isGood ? undefined : outcome,
-      [names.model]: trail.model,
-      [names.attempt]: attempt.index,
-      [names.provider]: attempt.provider,
-      [names.endpoint]: attempt.endpoint,
-      [names.key]: attempt.keyName || undefined,
-      [names.tier]: attempt.tier,
-      [names.outcome]: outcome,
-      [names.verdict]: verdict?.next,
-      [names.blame]: verdict?.blame,
-      [names.breaker]: breakerStates[attempt.permit],
-      [names.hedge]: purpose === "hedge" || undefined,
-      [names.recovery]: purpose === "recovery" || undefined,
-      [names.hint]: isGood ? undefined : attempt.hint,
-      [names.providerCode]: attempt.providerCode,
-      [names.retryAfter]: retryAfterMs === undefined ? undefined : retryAfterMs / 1000,
-      [names.upstreamRequestId]: attempt.upstreamRequestId,
-      [names.maybeBilled]: attempt.maybeBilled,
-      [names.cost]: attempt.costMicros,
-    }),
+    attributes: new AttributeList()
+      .set(names.genAiOperation, "chat")
+      .set(names.genAiProvider, facts?.kind ?? attempt.provider)
+      .set(names.genAiRequestModel, attempt.upstreamModel)
+      .set(names.genAiRequestStream, record.streams)
+      .set(names.genAiResponseModel, attempt.responseModel)
+      .set(names.genAiFinishReasons, attempt.finishReasons)
+      .set(
+        names.genAiTimeToFirstChunk,
+        firstContentMs === undefined ? undefined : Math.round(firstContentMs * 1000) / 1e6,
+      )
+      .set(names.genAiInputTokens, usage?.inputTokens)
+      .set(names.genAiOutputTokens, usage?.outputTokens)
+      .set(names.genAiCachedTokens, usage?.cachedInputTokens)
+      .set(names.genAiReasoningTokens, usage?.reasoningTokens)
+      .set(names.usageEstimated, usage?.estimated)
+      .set(names.serverAddress, facts?.host)
+      .set(names.serverPort, facts?.port)
+      .set(names.httpStatus, attempt.httpStatus)
+      .set(names.errorType, isGood ? undefined : outcome)
+      .set(names.model, trail.model)
+      .set(names.attempt, attempt.index)
+      .set(names.provider, attempt.provider)
+      .set(names.endpoint, attempt.endpoint)
+      .set(names.key, attempt.keyName || undefined)
+      .set(names.tier, attempt.tier)
+      .set(names.outcome, outcome)
+      .set(names.verdict, verdict?.next)
+      .set(names.blame, verdict?.blame)
+      .set(names.breaker, breakerStates[attempt.permit])
+      .set(names.hedge, purpose === "hedge" || undefined)
+      .set(names.recovery, purpose === "recovery" || undefined)
+      .set(names.hint, isGood ? undefined : attempt.hint)
+      .set(names.providerCode, attempt.providerCode)
+      .set(names.retryAfter, retryAfterMs === undefined ? undefined : retryAfterMs / 1000)
+      .set(names.upstreamRequestId, attempt.upstreamRequestId)
+      .set(names.maybeBilled, attempt.maybeBilled)
+      .set(names.cost, attempt.costMicros).all,
     events:
       firstContentMs === undefined
         ? []
-        : [{ name: "first content", at: attempt.startedAt + firstContentMs, attributes: {} }],
+        : [{ name: "first content", at: attempt.startedAt + firstContentMs, attributes: [] }],
     links: [],
     error: isGood || outcome === "caller_gone" ? undefined : (attempt.hint ?? outcome),
   };
@@ -232,11 +237,7 @@ function waitSpan(record: RequestRecord, trail: Trail, wait: WaitRecord, positio
     name: `wait ${reason}`,
     startedAt,
     endedAt: startedAt + durationMs,
-    attributes: {
-      [names.waitReason]: reason,
-      [names.beforeAttempt]: beforeAttempt,
-      [names.model]: trail.model,
-    },
+    attributes: [names.waitReason, reason, names.beforeAttempt, beforeAttempt, names.model, trail.model],
     events: [],
     links: [],
     error: undefined,

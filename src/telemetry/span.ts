@@ -1,7 +1,8 @@
 /** A value that OpenTelemetry can carry. */
 export type AttributeValue = string | number | boolean | readonly string[];
 
-export type Attributes = Readonly<Record<string, AttributeValue>>;
+/** Names and values in turn: what is written once and read once needs no more than that. */
+export type Attributes = readonly AttributeValue[];
 
 /** A span that has ended, as plain as it can be: whoever sends it knows how it is to be written. Times are monotonic ms. */
 export interface FinishedSpan {
@@ -36,12 +37,12 @@ export interface SpanLink {
   readonly attributes: Attributes;
 }
 
-/** Attributes, without those that are not known. */
-export function attributesOf(all: Readonly<Record<string, AttributeValue | undefined>>): Attributes {
-  const known: Record<string, AttributeValue> = {};
-  for (const name in all) {
-    const value = all[name];
-    if (value !== undefined) known[name] = value;
+/** Gathers attributes; those that are not known are left out. */
+export class AttributeList {
+  readonly all: AttributeValue[] = [];
+
+  set(name: string, value: AttributeValue | undefined): this {
+    if (value !== undefined) this.all.push(name, value);
+    return this;
   }
-  return known;
 }

@@ -81,5 +81,7 @@ export const names = {
   reason: "everhop.skip.reason",
   until: "everhop.skip.until",
   detail: "everhop.skip.detail",
+  /** Trace in which its breaker opened. The span links to the very hop, but some backends do not show of which endpoint a link is. */
+  openedBy: "everhop.skip.opened_by",
   link: "everhop.link",
 } as const;

@@ -151,7 +151,7 @@ function candidateLine({ id, tier, weight }: Endpoint, { attempts, skips }: Trai
 }
 
 function skipEvent(skip: SkipRecord): SpanEvent {
-  const { endpoint, reason, untilTimeMs, detail, beforeAttempt, at } = skip;
+  const { endpoint, reason, untilTimeMs, detail, beforeAttempt, at, openedBy } = skip;
   return {
     name: "skipped",
     at,
@@ -160,6 +160,7 @@ function skipEvent(skip: SkipRecord): SpanEvent {
       .set(names.reason, reason)
       .set(names.until, untilTimeMs === undefined ? undefined : new Date(untilTimeMs).toISOString())
       .set(names.detail, detail)
+      .set(names.openedBy, openedBy?.traceId)
       .set(names.beforeAttempt, beforeAttempt).all,
   };
 }

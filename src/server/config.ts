@@ -526,7 +526,8 @@ function valueText(path: readonly PropertyKey[], input: unknown): string {
   if (typeof value !== "string" && typeof value !== "number") return String(value);
   const secret = path.some((step) => holdsSecret.test(String(step))) || pathText(path).startsWith(otlpHeaders);
   // A URL that is refused may be refused for the password in it.
-  if (secret || (/url$/.test(String(path.at(-1))) && /[@?#]/.test(String(value)))) return "[secret]";
+  if (secret || (/^(.*url|endpoint|jaeger_ui)$/.test(String(path.at(-1))) && /[@?#]/.test(String(value))))
+    return "[secret]";
   return typeof value === "number" ? String(value) : shownText(value);
 }
 

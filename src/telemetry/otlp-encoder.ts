@@ -150,7 +150,7 @@ class Writer {
       return;
     }
     const from = this.#length;
-    if (typeof value === "string" && name.length + value.length < mostShort && isAscii(value)) {
+    if (typeof value === "string" && name.length + value.length < mostShort && isAscii(name) && isAscii(value)) {
       this.#shortAttribute(tag, name, value);
       remember(name, value, Uint8Array.prototype.slice.call(this.#buffer, from + 1, this.#length));
       return;

@@ -65,6 +65,24 @@ function heard({ seen }: SimulatedProvider): string[][] {
 }
 
 describe("everhop chat", () => {
+  test("ends with a link to the trace where the gateway knows of a Jaeger, for an answer and for an error", async () => {
+    const { address, first, second } = await startPair({ telemetry: { jaeger_ui: "https://jaeger.test/ui/" } });
+    const link = /^trace https:\/\/jaeger\.test\/ui\/trace\/[\da-f]{32}$/m;
+    expect((await chat(["--url", address, "hello"])).error).toMatch(link);
+    for (const provider of [first, second]) provider.behave({ schedule: [{ kind: "status", status: 500 }] });
+    const failed = await chat(["--url", address, "hello"]);
+    expect([failed.code, link.test(failed.error)]).toEqual([1, true]);
+  });
+
+  test("has no link for a caller that sees no trails", async () => {
+    const key = "sk-test-canary-blind";
+    const { address } = await startPair({
+      telemetry: { jaeger_ui: "https://jaeger.test" },
+      auth: { callers: [{ name: "blind", key, trail: false }] },
+    });
+    expect((await chat(["--url", address, "--key", key, "hello"])).error).not.toContain("jaeger");
+  });
+
   test("writes the answer to its standard output and nothing else, its hops to standard error", async () => {
     const { address, first } = await startPair();
     first.behave({ schedule: [{ kind: "status", status: 429 }] });

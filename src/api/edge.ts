@@ -27,6 +27,8 @@ export interface Edge {
   readonly lanes: boolean;
   /** Origins whose pages may call, exactly as browsers name them; `*` is all. */
   readonly corsOrigins: readonly string[];
+  /** What Prometheus fetches, and whether anybody may. */
+  readonly metrics: { readonly isPublic: boolean; pieces(): Iterable<string> };
   readonly rng: Rng;
   /** The product's version. */
   readonly version: string;

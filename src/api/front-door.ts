@@ -37,7 +37,7 @@ export function createFrontDoor(edge: Edge): FrontDoor {
       const rpcAccess = rpc.accessOn(path);
       // Who is asked for by REST is looked up again where it is served; here only for those who need it sooner.
       const isAskedNow = edge.ownMachineOnly || request.headers.origin !== undefined;
-      const access = rpcAccess ?? (isAskedNow ? accessOn(path) : undefined);
+      const access = rpcAccess ?? (isAskedNow ? accessOn(path, edge) : undefined);
       if (request.headers.origin !== undefined && cors(request, response, access)) return;
       // What anybody may know, and what there is not, has no need of it.
       const isGuarded = edge.ownMachineOnly && access !== undefined && access !== "public";

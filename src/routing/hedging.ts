@@ -44,8 +44,13 @@ export class Hedging {
 
   /** Whether a hedge may be made now. */
   allows(now: number): boolean {
+    return this.left(now) >= 1;
+  }
+
+  /** How many hedges may be made now. */
+  left(now: number): number {
     // Twenty times a twentieth is not quite one in binary.
-    return now >= this.#pausedUntil && this.#saved >= 1 - 1e-9;
+    return now >= this.#pausedUntil ? Math.floor(this.#saved + 1e-9) : 0;
   }
 
   /** A hedge is made. */

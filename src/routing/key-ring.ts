@@ -244,6 +244,17 @@ export class KeyRing {
     return { total: keyed.length, available: keyed.length - failed, failed };
   }
 
+  /** How many keys are in which state: limited where one is at any endpoint now, else as `counts` has them. */
+  states(now: number): Readonly<Record<"available" | HoldReason, number>> {
+    const states = { available: 0, rate_limited: 0, quota_exhausted: 0, key_refused: 0 };
+    for (const slot of this.#slots) {
+      if (!slot.key) continue;
+      const isLimited = [...slot.rates.values()].some(({ until }) => until > now);
+      states[slot.refused || slot.quota || isLimited ? holdReason(slot) : "available"] += 1;
+    }
+    return states;
+  }
+
   /** Each key by itself, for people who watch. */
   standing(now: number, endpoint: string): readonly KeyStanding[] {
     return this.#slots.flatMap((slot) => {

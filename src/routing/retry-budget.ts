@@ -43,8 +43,16 @@ export class RetryBudget {
 
   /** Whether one repeat would be granted now. */
   allows(now: number): boolean {
-    const allowance = this.#ratio * this.#counts.total(now, requests) + this.#reserve;
-    return this.#counts.total(now, repeats) + 1 <= allowance;
+    return this.#counts.total(now, repeats) + 1 <= this.#allowance(now);
+  }
+
+  /** How many repeats would be granted now. */
+  left(now: number): number {
+    return Math.max(0, Math.floor(this.#allowance(now) - this.#counts.total(now, repeats)));
+  }
+
+  #allowance(now: number): number {
+    return this.#ratio * this.#counts.total(now, requests) + this.#reserve;
   }
 
   /** Asks for one repeat. @returns whether it is granted; it then counts */

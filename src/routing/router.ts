@@ -102,6 +102,10 @@ export interface Router {
   adopt(settings: RoutingSettings): void;
   /** What has been learnt, for whoever looks after it: health checks, operators, statistics. */
   readonly state: EngineState;
+  /** How many requests wait in line for each model where any does. Live. */
+  queueLengths(): ReadonlyMap<string, number>;
+  /** How many second attempts beside slow ones may be made now. */
+  hedgesLeft(): number;
 }
 
 /** Which failure tells the caller most when all have failed: a limit says when to come back, a bad key says nothing to a caller. */
@@ -467,6 +471,8 @@ export function createRouter(machine: {
       hedging.adopt(next.hedge);
     },
     state,
+    queueLengths: () => lines.lengths,
+    hedgesLeft: () => hedging.left(clock.now()),
   };
 }
 

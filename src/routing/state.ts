@@ -240,6 +240,11 @@ export class EngineState {
     return this.#endpoints.get(id);
   }
 
+  /** Every endpoint that anybody has asked for, by its id. */
+  endpoints(): Iterable<readonly [string, EndpointState]> {
+    return this.#endpoints;
+  }
+
   provider({ provider: name, keys, providerUse }: Endpoint): ProviderState {
     let state = this.#providers.get(name);
     if (!state) {

@@ -38,6 +38,11 @@ export class WaitingLines<G> {
     this.#bound = bound;
   }
 
+  /** How many wait at each pool where anybody does. Live. */
+  get lengths(): ReadonlyMap<string, number> {
+    return this.#waiting;
+  }
+
   /** Goes on with another bound; whoever waits already may stay. */
   adopt(bound: number): void {
     this.#bound = bound;

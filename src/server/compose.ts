@@ -26,12 +26,15 @@ import { createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import { Secret } from "../runtime/secret.ts";
+import { prometheusPieces } from "../telemetry/metrics/prometheus-text.ts";
 import type { RequestWatcher } from "../telemetry/request-record.ts";
+import { bothObservers } from "./both-observers.ts";
+import { bothWatchers } from "./both-watchers.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { readKeysFile } from "./keys-file.ts";
 import { watchLoopLag } from "./loop-lag.ts";
 import { defaultBufferedBytes, watchHeap } from "./memory.ts";
-import { createTelemetry } from "./telemetry.ts";
+import { createTelemetry, type Telemetry } from "./telemetry.ts";
 import { version } from "./version.ts";
 
 /** Longest wait for a first content or a unary answer, whatever a caller asks for. */
@@ -64,6 +67,8 @@ export interface Gateway {
   readonly state: EngineState;
   /** What may be asked for now. */
   catalog(): Catalog;
+  /** What watches requests. */
+  readonly telemetry: Telemetry;
   close(): Promise<void>;
 }
 
@@ -99,7 +104,13 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     () => now.providers,
     () => router.state,
   );
-  const telemetry = createTelemetry(first, { clock, rng, warn: machine.warn ?? (() => {}) });
+  const telemetry = createTelemetry(first, now.catalog, {
+    clock,
+    rng,
+    warn: machine.warn ?? (() => {}),
+    router: () => router,
+    loopLag: () => loopLag,
+  });
   const recording = {
     clock,
     watcher: machine.watcher ? bothWatchers(telemetry.watcher, machine.watcher) : telemetry.watcher,
@@ -109,7 +120,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     clock,
     rng: machine.routingRng ?? rng,
     settings: engineSettings(first.routing),
-    observer: both(both(machine.observer, keys), telemetry.observer),
+    observer: bothObservers(bothObservers(machine.observer, keys), telemetry.observer),
   });
   // So that statistics know keys which nobody has used yet.
   for (const { name, keys: own } of now.providers) router.state.adoptKeys(name, own);
@@ -152,7 +163,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
   };
 
   function edgeOf(
-    { server: { limits, cors, lanes }, auth, routing, telemetry: told }: Config,
+    { server: { limits, cors, lanes }, auth, routing, telemetry: told, metrics }: Config,
     adminKeys: readonly string[],
   ): Edge {
     return {
@@ -176,6 +187,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
       ownMachineOnly: auth.callers.length === 0 && !auth.open,
       lanes,
       corsOrigins: cors.origins,
+      metrics: { isPublic: metrics.public, pieces: () => prometheusPieces(telemetry.metrics.collect()) },
       loadedAtSeconds: Math.floor(clock.wallTime() / 1000),
     };
   }
@@ -203,7 +215,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     door = nextDoor;
     checks = startChecks(next);
     upstream.keepOnly(next.providers);
-    telemetry.adopt(config);
+    telemetry.adopt(config, next.catalog);
   }
 
   return {
@@ -226,6 +238,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     },
     state: router.state,
     catalog: () => now.catalog,
+    telemetry,
     async close() {
       checks.stop();
       loopLag.stop();
@@ -384,54 +397,4 @@ export function engineSettings(routing: Config["routing"]): RoutingSettings {
     hedge: { ...routingDefaults.hedge, enabled: routing.hedge },
     affinity: routing.affinity,
   });
-}
-
-function bothWatchers(first: RequestWatcher, second: RequestWatcher): RequestWatcher {
-  return {
-    began(request) {
-      first.began?.(request);
-      second.began?.(request);
-    },
-    ended(request) {
-      first.ended?.(request);
-      second.ended?.(request);
-    },
-    abandoned(request) {
-      first.abandoned?.(request);
-      second.abandoned?.(request);
-    },
-  };
-}
-
-function both(first: RouteObserver, second: RouteObserver): RouteObserver {
-  return {
-    attemptStarted(trail, attempt) {
-      first.attemptStarted?.(trail, attempt);
-      second.attemptStarted?.(trail, attempt);
-    },
-    committed(trail, attempt) {
-      first.committed?.(trail, attempt);
-      second.committed?.(trail, attempt);
-    },
-    attemptEnded(trail, attempt) {
-      first.attemptEnded?.(trail, attempt);
-      second.attemptEnded?.(trail, attempt);
-    },
-    skipped(trail, skip) {
-      first.skipped?.(trail, skip);
-      second.skipped?.(trail, skip);
-    },
-    waited(trail, wait) {
-      first.waited?.(trail, wait);
-      second.waited?.(trail, wait);
-    },
-    failed(trail) {
-      first.failed?.(trail);
-      second.failed?.(trail);
-    },
-    breakerChanged(endpoint, state, untilTimeMs) {
-      first.breakerChanged?.(endpoint, state, untilTimeMs);
-      second.breakerChanged?.(endpoint, state, untilTimeMs);
-    },
-  };
 }

@@ -1,14 +1,25 @@
 import { hostname } from "node:os";
+import type { Catalog } from "../gateway/catalog.ts";
 import type { Target } from "../providers/target.ts";
 import type { Endpoint } from "../routing/endpoint.ts";
 import type { RouteObserver } from "../routing/observer.ts";
+import type { Router } from "../routing/router.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type Rng, randomHex } from "../runtime/rng.ts";
+import { MetricSender } from "../telemetry/metrics/metric-sender.ts";
+import { createMetrics, type Metrics } from "../telemetry/metrics/metrics.ts";
+import { ownMetrics } from "../telemetry/metrics/own-metrics.ts";
+import { processMetrics } from "../telemetry/metrics/process-metrics.ts";
+import { routingGauges } from "../telemetry/metrics/routing-gauges.ts";
 import { createOtlpClient, type OtlpClient } from "../telemetry/otlp.ts";
 import type { Recording, RequestWatcher } from "../telemetry/request-record.ts";
 import type { EndpointFacts } from "../telemetry/request-spans.ts";
 import { createTracing, type Tracing } from "../telemetry/tracing.ts";
+import { bothWatchers } from "./both-watchers.ts";
 import type { Config } from "./config.ts";
+import type { LoopLag } from "./loop-lag.ts";
+import { addressOf, metricScope } from "./metric-scope.ts";
+import { processFigures } from "./process-figures.ts";
 import { version } from "./version.ts";
 
 /** What watches requests, as it is configured. */
@@ -17,7 +28,8 @@ export interface Telemetry {
   readonly observer: RouteObserver;
   readonly samples: Recording["samples"];
   readonly tracing: Tracing;
-  adopt(config: Config): void;
+  readonly metrics: Metrics;
+  adopt(config: Config, catalog: Catalog): void;
   /** Sends what is left, for a few seconds at most. */
   close(): Promise<void>;
 }
@@ -25,9 +37,20 @@ export interface Telemetry {
 /** How long the last traces may take: the process is to end. */
 const lastFlushMs = 3000;
 
+/** What telemetry is made on. */
+export interface TelemetryParts {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  warn(message: string): void;
+  /** Asked when somebody collects metrics, which nobody does before all of it is there. */
+  readonly router: () => Router;
+  readonly loopLag: () => LoopLag;
+}
+
 export function createTelemetry(
   first: Config,
-  { clock, rng, warn }: { readonly clock: Clock; readonly rng: Rng; warn(message: string): void },
+  catalog: Catalog,
+  { clock, rng, warn, router, loopLag }: TelemetryParts,
 ): Telemetry {
   const instanceId = randomHex(rng, 32);
   let config = first.telemetry;
@@ -45,6 +68,24 @@ export function createTelemetry(
     keepingOf(config),
     config.otlp?.traces ? client : undefined,
   );
+  const metrics = createMetrics(metricScope(first, catalog), (names) => [
+    ...routingGauges(router(), names, clock),
+    ...processMetrics(processFigures(loopLag())),
+    ...ownMetrics({ version, traces: tracing.counts, tracesWaiting: tracing.waiting, deliveries: sender.counts }),
+  ]);
+  const sender = new MetricSender({
+    clock,
+    scope,
+    collect: metrics.collect,
+    onTrouble(trouble) {
+      const { endpoint } = config.otlp ?? {};
+      if (trouble === undefined) warn(`${endpoint} takes metrics again.`);
+      else
+        warn(`${endpoint} does not take metrics (${trouble}); where it is not to, say telemetry.otlp.metrics: false.`);
+    },
+  });
+  const sendMetrics = () => sender.adopt(config.otlp?.metrics ? client : undefined, config.otlp?.metrics_interval ?? 0);
+  sendMetrics();
 
   async function letGo(old: OtlpClient | undefined): Promise<void> {
     const timeUp = new Promise<void>((resolve) => clock.schedule(lastFlushMs, resolve));
@@ -52,11 +93,14 @@ export function createTelemetry(
   }
 
   return {
-    watcher: tracing,
-    observer: {},
+    watcher: bothWatchers(metrics.watcher, tracing),
+    observer: metrics.observer,
     samples: tracing.samples,
     tracing,
-    adopt({ telemetry: next }) {
+    metrics,
+    adopt(nextConfig, nextCatalog) {
+      const { telemetry: next } = nextConfig;
+      metrics.adopt(metricScope(nextConfig, nextCatalog));
       const old = client;
       const isOther =
         JSON.stringify([next.otlp, next.resource, next.service_name]) !==
@@ -64,12 +108,14 @@ export function createTelemetry(
       config = next;
       if (isOther) client = clientOf(next, instanceId);
       tracing.adopt(keepingOf(next), next.otlp?.traces ? client : undefined);
+      sendMetrics();
       if (isOther) void letGo(old);
     },
     async close() {
       tracing.stop();
+      sender.stop();
       const timeUp = new Promise<void>((resolve) => clock.schedule(lastFlushMs, resolve));
-      await Promise.race([tracing.flush(), timeUp]);
+      await Promise.race([Promise.all([tracing.flush(), sender.flush()]), timeUp]);
       await letGo(client);
     },
   };
@@ -96,8 +142,11 @@ function clientOf(
     "host.name": hostname(),
     ...resource,
   };
-  return createOtlpClient({ endpoint, protocol, headers, timeoutMs }, attributes, { name: "everhop", version });
+  return createOtlpClient({ endpoint, protocol, headers, timeoutMs }, attributes, scope);
 }
+
+/** What spans and metrics say has written them. */
+const scope = { name: "everhop", version };
 
 /** Endpoints are few, and live as long as their configuration. */
 const described = new WeakMap<Endpoint, EndpointFacts>();
@@ -106,9 +155,7 @@ function describe(endpoint: Endpoint): EndpointFacts | undefined {
   const known = described.get(endpoint);
   if (known) return known;
   const { kind, origin } = endpoint as Target; // every endpoint of the gateway is one
-  const url = new URL(origin);
-  const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
-  const facts = { kind, host: url.hostname, port };
+  const facts = { kind, ...addressOf(origin) };
   described.set(endpoint, facts);
   return facts;
 }

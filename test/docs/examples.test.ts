@@ -52,6 +52,7 @@ describe("an example of the documentation, when it is sent,", () => {
       method: example.method,
       headers: {
         ...(example.access === "caller" && key),
+        ...(example.access === "admin" && { "x-admin-key": adminKey }),
         ...(example.body && { "content-type": "application/json" }),
         ...example.headers,
       },

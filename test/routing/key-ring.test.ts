@@ -281,3 +281,19 @@ test("a call that did not go first and said nothing about the key does not make 
   pick(2001);
   expect(made.blocked(2002, at)).toBeUndefined();
 });
+
+describe("what is told of a ring's keys", () => {
+  test("is one state for each: limited only while the limit lasts, spent and refused until one was served", () => {
+    const { ring: made, pick } = ring("k1", "k2", "k3", "k4");
+    const slots = [pick(), pick(), pick()] as KeySlot[]; // there are four
+    made.rateLimited(slots[0] as KeySlot, "a/other", 0, 0, 1000);
+    made.exhausted(slots[1] as KeySlot, 0, 0, 2000);
+    made.refused(slots[2] as KeySlot, 0, 0);
+    expect(made.states(999)).toEqual({ available: 1, rate_limited: 1, quota_exhausted: 1, key_refused: 1 });
+    expect(made.states(1000)).toEqual({ available: 2, rate_limited: 0, quota_exhausted: 1, key_refused: 1 });
+    expect(made.states(5 * minute).quota_exhausted).toBe(1);
+    made.succeeded(slots[1] as KeySlot, at, 5 * minute);
+    expect(made.states(5 * minute).quota_exhausted).toBe(0);
+    expect(ring().ring.states(0)).toEqual({ available: 0, rate_limited: 0, quota_exhausted: 0, key_refused: 0 });
+  });
+});

@@ -39,7 +39,11 @@ describe("a retry budget", () => {
         for (const { afterMs, repeat } of steps) {
           now += afterMs;
           if (repeat) {
-            if (budget.tryRepeat(now)) granted.push(now);
+            const left = budget.left(now);
+            const isGranted = budget.tryRepeat(now);
+            if (isGranted) granted.push(now);
+            // What is told to be left is what is granted.
+            expect([isGranted, budget.left(now)]).toEqual([left > 0, Math.max(0, left - 1)]);
           } else {
             budget.request(now);
             requests.push(now);

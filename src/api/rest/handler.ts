@@ -11,7 +11,7 @@ import { cutUnlessTaken } from "../pace.ts";
 import { allowanceHeaders } from "../trail-header.ts";
 import { sendError } from "./errors.ts";
 import { type Exchange, idHeaders } from "./exchange.ts";
-import { type Route, templateOf } from "./route.ts";
+import { accessTo, type Route, templateOf } from "./route.ts";
 import { decoded, routesOn } from "./routes.ts";
 
 /** Serves the REST surface. */
@@ -69,9 +69,9 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
       return;
     }
     const route = routeOf(request.method ?? "GET", path);
-    admit(edge, route.access, visitor, peer);
     record.operation = templateOf(route);
     record.isProbe = route.access !== "caller";
+    admit(edge, accessTo(route, edge), visitor, peer);
     const exchange: Exchange = { record, requestId, traceId, request, response, path, account, cancellation: source };
     if (route.access !== "caller") route.handle(edge, exchange).then(over, failed);
     // Only a caller is let in where one is needed.

@@ -3,7 +3,7 @@ import type { AnswerHeader } from "./answer-headers.ts";
 import type { Schema } from "./schema.ts";
 
 /** Under which heading routes stand together. */
-export type RouteGroup = "Chat" | "Models" | "Health" | "Documentation";
+export type RouteGroup = "Chat" | "Models" | "Health" | "Metrics" | "Documentation";
 
 /** What is to be known of a route. Prose is CommonMark: paragraphs, lists and code, nothing else. */
 export interface RouteDocs {
@@ -51,7 +51,7 @@ export interface AnswerExample {
   readonly value: unknown;
 }
 
-export type MediaType = "application/json" | "text/event-stream" | "text/html";
+export type MediaType = "application/json" | "text/event-stream" | "text/html" | "text/plain";
 
 /** One kind of answer that is no failure. */
 export interface AnswerDocs {

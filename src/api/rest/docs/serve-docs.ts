@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Edge } from "../../edge.ts";
 import { type Exchange, idHeaders, sendPaced } from "../exchange.ts";
-import type { Route } from "../route.ts";
+import { asServed, type Route } from "../route.ts";
 import { openApi } from "./open-api.ts";
 import { docsPage } from "./page.ts";
 import { pageScript } from "./page-script.ts";
@@ -40,10 +40,11 @@ export function createDocs(routes: () => readonly Route[]): { readonly openApi: 
     const known = texts.get(edge);
     if (known?.isOpen === isOpen) return known;
     const described = { version: edge.version, isOpen };
+    const served = routes().map((route) => asServed(route, edge));
     const made = {
       isOpen,
-      document: JSON.stringify(openApi(routes(), described)),
-      page: docsPage(routes(), described),
+      document: JSON.stringify(openApi(served, described)),
+      page: docsPage(served, described),
     };
     texts.set(edge, made);
     return made;

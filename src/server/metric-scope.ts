@@ -1,6 +1,7 @@
 import type { Catalog } from "../gateway/catalog.ts";
 import { everyone } from "../gateway/pool-health.ts";
 import type { MetricScope, ScopeEndpoint } from "../telemetry/metrics/scope.ts";
+import { genAiProviderName } from "../telemetry/provider-names.ts";
 import type { Config } from "./config.ts";
 
 /** What a configuration names: its models, its providers, and every endpoint that follows from it. */
@@ -17,7 +18,11 @@ export function metricScope({ providers, defaults, tasks }: Config, catalog: Cat
   const targets = listed.flatMap((model) => model.targets);
   return {
     models: [...listed.map(({ id }) => id), ...spoken],
-    providers: providers.map(({ name, kind, base_url: { origin } }) => ({ name, kind, ...addressOf(origin) })),
+    providers: providers.map(({ name, kind, base_url: { origin } }) => ({
+      name,
+      kind: genAiProviderName(kind),
+      ...addressOf(origin),
+    })),
     endpoints: [
       ...targets.map(({ id, provider, upstreamModel }) => ({ id, provider, upstreamModel })),
       ...ownDefaults,

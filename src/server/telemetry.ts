@@ -12,6 +12,7 @@ import { ownMetrics } from "../telemetry/metrics/own-metrics.ts";
 import { processMetrics } from "../telemetry/metrics/process-metrics.ts";
 import { routingGauges } from "../telemetry/metrics/routing-gauges.ts";
 import { createOtlpClient, type OtlpClient } from "../telemetry/otlp.ts";
+import { genAiProviderName } from "../telemetry/provider-names.ts";
 import type { Recording, RequestWatcher } from "../telemetry/request-record.ts";
 import type { EndpointFacts } from "../telemetry/request-spans.ts";
 import { createTracing, type Tracing } from "../telemetry/tracing.ts";
@@ -87,9 +88,16 @@ export function createTelemetry(
   const sendMetrics = () => sender.adopt(config.otlp?.metrics ? client : undefined, config.otlp?.metrics_interval ?? 0);
   sendMetrics();
 
-  async function letGo(old: OtlpClient | undefined): Promise<void> {
-    const timeUp = new Promise<void>((resolve) => clock.schedule(lastFlushMs, resolve));
-    await Promise.race([old?.close().catch(() => {}), timeUp]);
+  /** Waits for the last deliveries, but not for a collector that does not answer. */
+  function briefly(work: Promise<unknown>): Promise<void> {
+    return new Promise((resolve) => {
+      const disarm = clock.schedule(lastFlushMs, resolve);
+      const over = () => {
+        disarm();
+        resolve();
+      };
+      work.then(over, over);
+    });
   }
 
   return {
@@ -109,14 +117,12 @@ export function createTelemetry(
       if (isOther) client = clientOf(next, instanceId);
       tracing.adopt(keepingOf(next), next.otlp?.traces ? client : undefined);
       sendMetrics();
-      if (isOther) void letGo(old);
+      if (isOther) void old?.close().catch(() => {});
     },
     async close() {
       tracing.stop();
       sender.stop();
-      const timeUp = new Promise<void>((resolve) => clock.schedule(lastFlushMs, resolve));
-      await Promise.race([Promise.all([tracing.flush(), sender.flush()]), timeUp]);
-      await letGo(client);
+      await briefly(Promise.all([tracing.flush(), sender.flush()]).then(() => client?.close()));
     },
   };
 }
@@ -155,7 +161,7 @@ function describe(endpoint: Endpoint): EndpointFacts | undefined {
   const known = described.get(endpoint);
   if (known) return known;
   const { kind, origin } = endpoint as Target; // every endpoint of the gateway is one
-  const facts = { kind, ...addressOf(origin) };
+  const facts = { kind: genAiProviderName(kind), ...addressOf(origin) };
   described.set(endpoint, facts);
   return facts;
 }

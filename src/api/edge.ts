@@ -89,20 +89,38 @@ export interface Visitor extends RequestIdentity {
 export type HeaderOf = (name: string) => string | undefined | null;
 
 /** What a request's head tells beside its headers. */
-export type Arrival = Omit<RequestHead, "requestId" | "traceId" | "spanId" | "parent" | "traceState" | "userAgent">;
+export type Arrival = Omit<
+  RequestHead,
+  "requestId" | "traceId" | "spanId" | "parent" | "traceState" | "host" | "userAgent"
+>;
 
 /** Opens the record of a request. Ids of the caller's own are kept when they are fit for a log. */
 export function openRecord({ rng, recording }: Edge, header: HeaderOf, arrival: Arrival): RequestRecord {
+  const keys = keysIn(header);
   const given = header("x-request-id");
+  const isFit = given && /^[\w.:-]{1,128}$/.test(given) && !keys.some((key) => given.includes(key));
   const parent = parseTraceParent(header("traceparent"));
   return new RequestRecord(recording, {
-    requestId: given && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomHex(rng, 24)}`,
+    requestId: isFit ? given : `req_${randomHex(rng, 24)}`,
     traceId: parent?.traceId ?? randomHex(rng, 32),
     spanId: requestSpanId(rng),
     parent,
     traceState: parent && parseTraceState(header("tracestate")),
     ...arrival,
-    userAgent: header("user-agent") ?? undefined,
+    host: header("host") ?? header(":authority") ?? undefined,
+    userAgent: keys.reduce((words, key) => words?.replaceAll(key, "[key]"), header("user-agent") ?? undefined),
+  });
+}
+
+/** Shorter ones are no secrets, and stand in many a word. */
+const leastSecret = 8;
+
+/** What a request shows as its keys, and perhaps repeats where it does not belong. */
+function keysIn(header: HeaderOf): string[] {
+  const shown = [header("authorization"), header("x-api-key"), header("x-admin-key")];
+  return shown.flatMap((text) => {
+    const key = text ? text.replace(/^\w+ +/, "").trim() : "";
+    return key.length < leastSecret ? [] : [key];
   });
 }
 

@@ -185,7 +185,9 @@ export function noteUsage(lease: Lease<Target>, usage: TokenCounts | undefined):
 /** Tells the trail what an answer's head says. */
 export function noteHead(lease: Lease, { status, headers }: UpstreamAnswer): void {
   const id = header(headers, "x-request-id");
-  lease.note(id ? { httpStatus: status, upstreamRequestId: id.slice(0, 128) } : { httpStatus: status });
+  lease.note(
+    id ? { httpStatus: status, upstreamRequestId: keyless(id, lease.key).slice(0, 128) } : { httpStatus: status },
+  );
   const resetMs = remainingReset(headers);
   if (resetMs !== undefined) lease.noteLimit(resetMs);
 }
@@ -208,14 +210,18 @@ const leastSecret = 8;
 
 /** A fault whose words do not repeat the key that was used: some providers quote it when they refuse it. */
 export function withoutKey<F extends Fault>(fault: F, key: Key | undefined): F {
-  const secret = key?.secret.reveal() ?? "";
-  if (secret.length < leastSecret) return fault;
   const cleaned: Record<string, unknown> = { ...fault };
   for (const name of ["message", "providerCode", "param"]) {
     const words = cleaned[name];
-    if (typeof words === "string") cleaned[name] = words.replaceAll(secret, "[key]");
+    if (typeof words === "string") cleaned[name] = keyless(words, key);
   }
   return cleaned as F; // the same members, its texts still texts
+}
+
+/** What a provider says, without the key that it was asked with. */
+function keyless(words: string, key: Key | undefined): string {
+  const secret = key?.secret.reveal() ?? "";
+  return secret.length < leastSecret ? words : words.replaceAll(secret, "[key]");
 }
 
 /** Reads a success to its end. */

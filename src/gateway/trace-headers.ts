@@ -11,8 +11,10 @@ export function withTrace<Request extends HttpRequest>(
   record: RequestRecord,
 ): Request {
   if (!endpoint.traceContext) return request;
-  const { traceId, spanId, traceState } = record.head;
-  const traceparent = traceParentOf({ traceId, spanId: hopSpanId(spanId, attempt), sampled: record.sampled });
+  const { traceId, spanId, traceState, parent } = record.head;
+  const hop = { traceId, spanId: hopSpanId(spanId, attempt), sampled: record.sampled };
+  // A hop that nobody will ever see is nobody's parent.
+  const traceparent = traceParentOf(record.traced ? hop : (parent ?? hop));
   const headers = { ...request.headers, traceparent, ...(traceState !== undefined && { tracestate: traceState }) };
   return { ...request, headers };
 }

@@ -115,6 +115,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     clock,
     watcher: machine.watcher ? bothWatchers(telemetry.watcher, machine.watcher) : telemetry.watcher,
     samples: telemetry.samples,
+    traces: telemetry.traces,
   };
   const router = createRouter({
     clock,

@@ -28,6 +28,7 @@ export interface Telemetry {
   readonly watcher: RequestWatcher;
   readonly observer: RouteObserver;
   readonly samples: Recording["samples"];
+  readonly traces: Recording["traces"];
   readonly tracing: Tracing;
   readonly metrics: Metrics;
   adopt(config: Config, catalog: Catalog): void;
@@ -104,6 +105,7 @@ export function createTelemetry(
     watcher: bothWatchers(metrics.watcher, tracing),
     observer: metrics.observer,
     samples: tracing.samples,
+    traces: tracing.traces,
     tracing,
     metrics,
     adopt(nextConfig, nextCatalog) {
@@ -123,6 +125,7 @@ export function createTelemetry(
       tracing.stop();
       sender.stop();
       await briefly(Promise.all([tracing.flush(), sender.flush()]).then(() => client?.close()));
+      tracing.abandon();
     },
   };
 }

@@ -36,8 +36,7 @@ function loudness(
 ): KeepReason | undefined {
   if (failure && failure.http >= 500 && !isProbe) return "error";
   if (!trail) return undefined;
-  const { attempts, skips, partial } = trail;
-  if (partial) return "error";
+  const { attempts, skips } = trail;
   if (attempts.length > 1 || attempts.some(({ outcome }) => outcome !== "ok" && outcome !== "caller_gone"))
     return "failover";
   // It was led past somebody who would else have been asked.

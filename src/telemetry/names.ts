@@ -8,6 +8,7 @@ export const names = {
   userAgent: "user_agent.original",
   protocolVersion: "network.protocol.version",
   httpMethod: "http.request.method",
+  httpMethodOriginal: "http.request.method_original",
   httpRoute: "http.route",
   httpStatus: "http.response.status_code",
   urlPath: "url.path",

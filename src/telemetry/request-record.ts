@@ -34,6 +34,8 @@ export interface RequestHead {
   readonly isEncrypted: boolean;
   /** Whose request it is, as far as trusted proxies tell. */
   readonly clientAddress: string;
+  /** Under which name and port the gateway was asked. */
+  readonly host: string | undefined;
   readonly userAgent: string | undefined;
 }
 
@@ -52,6 +54,8 @@ export interface Recording {
   readonly watcher: RequestWatcher;
   /** Whether a trace is to be recorded whatever becomes of it: what those who are asked next are told. */
   samples(traceId: string, parent: TraceParent | undefined): boolean;
+  /** Whether spans go anywhere. */
+  traces(): boolean;
   /** Whether prompts and answers may be written down. */
   readonly content: boolean;
   /** Where people read a trace; undefined: nowhere that is known. */
@@ -108,6 +112,11 @@ export class RequestRecord {
 
   get traceId(): string {
     return this.head.traceId;
+  }
+
+  /** Whether its spans go anywhere, if they are kept. */
+  get traced(): boolean {
+    return this.#recording.traces();
   }
 
   /** Where people read its trace, if it is kept; undefined: nowhere that is known. */

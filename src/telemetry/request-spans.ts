@@ -49,10 +49,14 @@ function endpointOf({ pool }: Trail, { endpoint: id }: AttemptRecord): Endpoint 
 function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
   const { head, operation, failure, httpStatus, trail } = record;
   const isRpc = head.wire !== "rest";
+  const isKnownMethod = httpMethods.has(head.method);
   const attributes = new AttributeList()
-    .set(names.httpMethod, head.method)
+    .set(names.httpMethod, isKnownMethod ? head.method : "_OTHER")
+    .set(names.httpMethodOriginal, isKnownMethod ? undefined : head.method.slice(0, maxLength))
     .set(names.urlPath, head.path.slice(0, maxLength))
     .set(names.urlScheme, head.isEncrypted ? "https" : "http")
+    .set(names.serverAddress, hostOf(head.host))
+    .set(names.serverPort, portOf(head.host, head.isEncrypted))
     .set(names.httpStatus, httpStatus || undefined);
   if (isRpc) {
     attributes
@@ -65,7 +69,9 @@ function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
     ...spanOf(record, 0),
     parentSpanId: head.parent?.spanId,
     hasRemoteParent: head.parent !== undefined,
-    name: isRpc ? (operation ?? head.wire) : [head.method, operation].filter(Boolean).join(" "),
+    name: isRpc
+      ? (operation ?? head.wire)
+      : [isKnownMethod ? head.method : "HTTP", operation].filter(Boolean).join(" "),
     kind: "server",
     startedAt: record.startedAt,
     endedAt: record.endedAt,
@@ -85,13 +91,36 @@ function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
       .set(names.genAiOutput, record.content?.output).all,
     events: [],
     links: [],
-    error: failure && isOurs(failure.rpc) ? failure.kind : undefined,
+    error: errorOf(record),
   };
 }
 
-/** What is not the caller's own doing: a server's span is not to be in error for what is. */
-function isOurs(rpc: string): boolean {
-  return ["unknown", "deadline_exceeded", "unimplemented", "internal", "unavailable", "data_loss"].includes(rpc);
+/** What went wrong and is not the caller's own doing: a server's span is not to be in error for what is. */
+function errorOf({ head, failure }: RequestRecord): string | undefined {
+  if (!failure) return undefined;
+  const isOurs = head.wire === "rest" ? failure.http >= 500 : rpcErrors.has(failure.rpc);
+  return isOurs ? failure.kind : undefined;
+}
+
+/** Among the statuses of RPC those that the conventions blame the server for. */
+const rpcErrors = new Set(["unknown", "deadline_exceeded", "unimplemented", "internal", "unavailable", "data_loss"]);
+
+/** Any word may be a method in HTTP/2; these are known. */
+const httpMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"]);
+
+/** Of `host:port` the host; of IPv6 without its brackets. */
+function hostOf(host: string | undefined): string | undefined {
+  return (
+    host
+      ?.replace(/:\d+$/, "")
+      .replace(/^\[(.*)\]$/, "$1")
+      .slice(0, maxLength) || undefined
+  );
+}
+
+function portOf(host: string | undefined, isEncrypted: boolean): number | undefined {
+  if (host === undefined) return undefined;
+  return Number(/:(\d{1,5})$/.exec(host)?.[1]) || (isEncrypted ? 443 : 80);
 }
 
 /** gRPC and Connect write the same words in their own ways. */
@@ -135,7 +164,7 @@ function routeSpan(record: RequestRecord, trail: Trail): FinishedSpan {
     links: trail.skips.flatMap(({ endpoint, openedBy }): SpanLink[] =>
       openedBy ? [{ ...openedBy, attributes: [names.link, "breaker_opened_by", names.endpoint, endpoint] }] : [],
     ),
-    error: failure && isOurs(failure.rpc) ? failure.kind : undefined,
+    error: errorOf(record),
   };
 }
 

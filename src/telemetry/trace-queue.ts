@@ -84,6 +84,14 @@ export class TraceQueue {
     this.#disarm = undefined;
   }
 
+  /** Gives up what waits. */
+  abandon(): void {
+    this.stop();
+    this.counts.dropped += this.#waiting.length;
+    this.#waiting = [];
+    this.#contentCharacters = 0;
+  }
+
   /** One batch is under way at most: a collector that is slow is not to be hurried. */
   #sendNext(): void {
     if (this.#sending || this.#waiting.length === 0) return;

@@ -10,6 +10,8 @@ import { type KeptTrace, type TraceCounts, TraceQueue } from "./trace-queue.ts";
 /** Keeps the traces that are worth it and sends them. */
 export interface Tracing extends RequestWatcher {
   samples(traceId: string, parent: TraceParent | undefined): boolean;
+  /** Whether there is anywhere to send them. */
+  traces(): boolean;
   readonly counts: TraceCounts;
   /** Traces that wait to be sent. */
   readonly waiting: number;
@@ -17,7 +19,10 @@ export interface Tracing extends RequestWatcher {
   adopt(keeping: Keeping, client: OtlpClient | undefined): void;
   /** Sends what waits. */
   flush(): Promise<void>;
+  /** Sends nothing more by itself. */
   stop(): void;
+  /** Gives up what waits. */
+  abandon(): void;
 }
 
 /** What tracing takes of its surroundings. */
@@ -58,6 +63,7 @@ export function createTracing(setup: TracingSetup, keeping: Keeping, client: Otl
       if (parent) return parent.sampled;
       return now.client !== undefined && sampledByRatio(traceId, now.keeping.sampleRatio);
     },
+    traces: () => now.client !== undefined,
     ended(record) {
       if (!now.client) return;
       const reason = keepReason(record, now.keeping);
@@ -73,5 +79,6 @@ export function createTracing(setup: TracingSetup, keeping: Keeping, client: Otl
     },
     flush: () => queue.flush(),
     stop: () => queue.stop(),
+    abandon: () => queue.abandon(),
   };
 }

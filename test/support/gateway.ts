@@ -6,7 +6,7 @@ import type { AttemptRecord, Trail } from "../../src/routing/trail.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { seededRng, systemRng } from "../../src/runtime/rng.ts";
-import { compose, type Gateway } from "../../src/server/compose.ts";
+import { compose, type Gateway, type MachineParts } from "../../src/server/compose.ts";
 import { checkConfig } from "../../src/server/config.ts";
 import { createListener, type Door, type Listener, type ListenerSetup } from "../../src/server/listener/listener.ts";
 
@@ -71,11 +71,13 @@ export function poolConfig(
  * Starts a gateway from a configuration as the file has it.
  * @param providers those that must be idle before it closes: nothing of a call may outlive the call
  * @param setup what of its port is not as everywhere
+ * @param parts what of the machine behind it is not
  */
 export async function startGateway(
   config: object,
   providers: Readonly<Record<string, SimulatedProvider>> = {},
   setup: Partial<ListenerSetup> = {},
+  parts: Partial<MachineParts> = {},
 ): Promise<TestGateway> {
   const trails: Trail[] = [];
   const met = new Set<Trail>();
@@ -106,6 +108,7 @@ export async function startGateway(
     rng: systemRng,
     observer,
     reportBug: (error) => bugs.push(error),
+    ...parts,
   });
   let laneCalls = 0;
   const door: Door = {

@@ -32,7 +32,10 @@ export function start(
 ): Program {
   const inherited = Object.entries(process.env).filter(
     // Whoever runs the tests of a machine's own says so by CI, and Node then shows no colours at a terminal.
-    ([name]) => !/^(OPENAI_|EVERHOP_|OTEL_|DEBUG$|LLAMA_|QWEN_|MEGALLM_|LOG_LEVEL|HOST$|PORT$|CI$|NO_COLOR|FORCE_COLOR)/.test(name),
+    ([name]) =>
+      !/^(OPENAI_|EVERHOP_|OTEL_|DEBUG$|LLAMA_|QWEN_|MEGALLM_|LOG_LEVEL|HOST$|PORT$|CI$|NO_COLOR|FORCE_COLOR)/.test(
+        name,
+      ),
   );
   const child = spawn(command, args, {
     detached,

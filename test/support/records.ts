@@ -3,7 +3,7 @@ import { RequestRecord } from "../../src/telemetry/request-record.ts";
 
 /** The record of a request that nobody watches. */
 export function unwatchedRecord(traceId = "0".repeat(32)): RequestRecord {
-  const recording = { clock: systemClock, watcher: {}, samples: () => false, content: false };
+  const recording = { clock: systemClock, watcher: {}, samples: () => false, traces: () => false, content: false };
   return new RequestRecord(recording, {
     requestId: "req_test",
     traceId,
@@ -16,6 +16,7 @@ export function unwatchedRecord(traceId = "0".repeat(32)): RequestRecord {
     httpVersion: "2.0",
     isEncrypted: false,
     clientAddress: "127.0.0.1",
+    host: undefined,
     userAgent: undefined,
   });
 }

@@ -1,5 +1,6 @@
 import { ChunkFold } from "./chunk-fold.ts";
 import type { ScannedEvent } from "./chunk-scanner.ts";
+import { answerCharacters } from "./estimate.ts";
 import { arrayOf, type JsonObject, objectOf, parseJson, textOf } from "./json.ts";
 
 /** What was asked and answered, written down where that is allowed: JSON in the shape of OpenTelemetry's GenAI conventions. */
@@ -10,8 +11,6 @@ export interface Transcript {
 
 /** Of each side; what is beyond is cut off, so that the JSON is none any more. */
 const maxCharacters = 64 * 1024;
-/** Bytes of a stream's events that are kept to make the answer of. */
-const maxStreamBytes = 512 * 1024;
 
 /** Writes down the messages of a request. */
 export function transcribeInput(transcript: Transcript | undefined, messages: unknown): void {
@@ -33,19 +32,22 @@ export function transcribeOutput(transcript: Transcript | undefined, answer: Jso
 export class StreamTranscript {
   readonly #transcript: Transcript;
   readonly #fold = new ChunkFold();
-  #bytes = 0;
+  /** Of the answer, until now. */
+  #characters = 0;
 
   constructor(transcript: Transcript) {
     this.#transcript = transcript;
   }
 
   take(events: readonly ScannedEvent[]): void {
-    for (const { data = "" } of events) {
-      this.#bytes += data.length;
-      if (this.#bytes > maxStreamBytes) return;
+    for (const { chunk, data = "" } of events) {
+      // What crosses the limit is still taken, so that the cut is seen.
+      if (!chunk || this.#characters > maxCharacters) continue;
+      const deltas = arrayOf(chunk["choices"]).map((choice) => objectOf(objectOf(choice)?.["delta"]) ?? {});
+      this.#characters += deltas.reduce((sum, delta) => sum + answerCharacters(delta), 0);
       // A copy of its own: a fold takes chunks apart.
-      const chunk = objectOf(parseJson(data));
-      if (chunk) this.#fold.take(chunk);
+      const copy = objectOf(parseJson(data));
+      if (copy) this.#fold.take(copy);
     }
   }
 

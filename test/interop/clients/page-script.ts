@@ -13,6 +13,8 @@ export interface PageQuestion {
   readonly model: string;
   readonly text: string;
   readonly requestId: string;
+  /** The span that it belongs to. */
+  readonly traceparent?: string;
 }
 
 /** What a page has seen. */
@@ -74,9 +76,9 @@ function requestOf({ model, text }: PageQuestion) {
   };
 }
 
-function optionsOf({ requestId }: PageQuestion, told: Told) {
+function optionsOf({ requestId, traceparent }: PageQuestion, told: Told) {
   return {
-    headers: { "x-request-id": requestId },
+    headers: { "x-request-id": requestId, ...(traceparent && { traceparent }) },
     onHeader(header: Headers) {
       told.headers = Object.fromEntries(header);
     },

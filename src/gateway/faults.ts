@@ -6,6 +6,7 @@ import type { AttemptRecord, SkipRecord, Trail } from "../routing/trail.ts";
 import type { FaultClass, Verdict } from "../routing/verdict.ts";
 import { CallerGone, DeadlineExceeded, ShuttingDown } from "../runtime/cancellation.ts";
 import type { RequestFailure, RequestRecord } from "../telemetry/request-record.ts";
+import { hintOf } from "./hints.ts";
 
 /** Status words of gRPC, which Connect shares. */
 export type RpcStatus =
@@ -34,7 +35,7 @@ export interface Failure {
 }
 
 /** What an attempt's fault means for the request, and for whoever runs the gateway. */
-type Meaning = Pick<Verdict, "next" | "blame" | "class" | "repeat" | "slow" | "notSent" | "maybeBilled" | "hint">;
+type Meaning = Pick<Verdict, "next" | "blame" | "class" | "repeat" | "slow" | "notSent" | "maybeBilled">;
 
 interface Row extends Failure {
   /** Only for what can happen to an attempt. */
@@ -72,13 +73,13 @@ const unavailable = {
 } as const;
 
 /** The endpoint failed: another may do better, and this one when nothing else is left. */
-function fails(hint: string, more: Partial<Meaning> = {}): Meaning {
-  return { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", hint, ...more };
+function fails(more: Partial<Meaning> = {}): Meaning {
+  return { next: "other", blame: "endpoint", class: "transient_fault", repeat: "last", ...more };
 }
 
 /** A key is at fault: the next one may do better. */
-function keyFails(faultClass: FaultClass, hint: string, more: Partial<Meaning> = {}): Meaning {
-  return { next: "key", blame: "key", class: faultClass, hint, ...more };
+function keyFails(faultClass: FaultClass, more: Partial<Meaning> = {}): Meaning {
+  return { next: "key", blame: "key", class: faultClass, ...more };
 }
 
 const stops: Meaning = { next: "stop", blame: "caller", class: "request_refused" };
@@ -139,18 +140,13 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     ...badRequest,
     code: "context_length_exceeded",
     reason: "CONTEXT_LENGTH_EXCEEDED",
-    meaning: { ...stops, next: "larger", hint: "give the model a target with a larger context_window" },
+    meaning: { ...stops, next: "larger" },
   },
   // Refused as long as it holds what we put in: then without it, once.
   addition_refused: {
     ...badRequest,
     reason: "REFUSED_BY_PROVIDER",
-    meaning: {
-      next: "same",
-      blame: "nobody",
-      class: "request_refused",
-      hint: "refused or ignored what the gateway asks for by itself",
-    },
+    meaning: { next: "same", blame: "nobody", class: "request_refused" },
   },
   content_filtered: {
     ...badRequest,
@@ -162,73 +158,26 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   // What another key or provider may do better.
   model_unavailable: {
     ...interrupted,
-    meaning: {
-      next: "other",
-      blame: "model",
-      class: "model_unavailable",
-      hint: "not served to this key: check the target's model",
-    },
+    meaning: { next: "other", blame: "model", class: "model_unavailable" },
   },
-  key_refused: { ...interrupted, meaning: keyFails("key_refused", "check that the key is valid and may use this") },
-  quota_exhausted: {
-    ...interrupted,
-    meaning: keyFails("quota_exhausted", "no balance or quota left: top the account up"),
-  },
-  rate_limited: {
-    ...interrupted,
-    meaning: keyFails("rate_limited", "add keys or providers, or raise the rate limit", { repeat: "last" }),
-  },
-  overloaded: {
-    ...interrupted,
-    meaning: fails("the provider says that it is overloaded", { class: "overloaded", repeat: "soon" }),
-  },
-  server_error: { ...interrupted, meaning: fails("the provider failed by itself", { repeat: "soon" }) },
-  unreachable: { ...interrupted, meaning: fails("no connection: is the provider up?", { notSent: true }) },
+  key_refused: { ...interrupted, meaning: keyFails("key_refused") },
+  quota_exhausted: { ...interrupted, meaning: keyFails("quota_exhausted") },
+  rate_limited: { ...interrupted, meaning: keyFails("rate_limited", { repeat: "last" }) },
+  overloaded: { ...interrupted, meaning: fails({ class: "overloaded", repeat: "soon" }) },
+  server_error: { ...interrupted, meaning: fails({ repeat: "soon" }) },
+  unreachable: { ...interrupted, meaning: fails({ notSent: true }) },
   not_sent: {
     ...interrupted,
-    meaning: fails("a kept connection was closed just then", {
-      next: "same",
-      blame: "nobody",
-      class: "not_sent",
-      notSent: true,
-    }),
+    meaning: fails({ next: "same", blame: "nobody", class: "not_sent", notSent: true }),
   },
-  connection_lost: {
-    ...interrupted,
-    meaning: fails("the provider closed the connection too early", { maybeBilled: true }),
-  },
-  timed_out: {
-    ...interrupted,
-    meaning: fails("the provider was silent beyond its timeouts", { slow: true, maybeBilled: true }),
-  },
-  truncated: { ...interrupted, meaning: fails("the answer ended before it was whole", { maybeBilled: true }) },
-  malformed: {
-    ...interrupted,
-    meaning: fails("no such answer in the API: is the base URL right?", { maybeBilled: true }),
-  },
-  too_large: {
-    ...interrupted,
-    meaning: fails("the answer is larger than the gateway takes", { maybeBilled: true, repeat: "never" }),
-  },
-  misconfigured: {
-    ...interrupted,
-    meaning: {
-      next: "other",
-      blame: "endpoint",
-      class: "misconfigured",
-      hint: "no such path: is /v1 missing in the base URL?",
-    },
-  },
+  connection_lost: { ...interrupted, meaning: fails({ maybeBilled: true }) },
+  timed_out: { ...interrupted, meaning: fails({ slow: true, maybeBilled: true }) },
+  truncated: { ...interrupted, meaning: fails({ maybeBilled: true }) },
+  malformed: { ...interrupted, meaning: fails({ maybeBilled: true }) },
+  too_large: { ...interrupted, meaning: fails({ maybeBilled: true, repeat: "never" }) },
+  misconfigured: { ...interrupted, meaning: { next: "other", blame: "endpoint", class: "misconfigured" } },
   // Nobody's fault: two answers need not be alike.
-  diverged: {
-    ...interrupted,
-    meaning: {
-      next: "stop",
-      blame: "nobody",
-      class: "local",
-      hint: "it did not go on with the same text, so the caller was not given it",
-    },
-  },
+  diverged: { ...interrupted, meaning: { next: "stop", blame: "nobody", class: "local" } },
   // Nobody's fault but time's.
   caller_gone: { ...unavailable, rpc: "canceled", http: 499, code: "canceled", reason: "CANCELED", meaning: gone },
   deadline_exceeded: {
@@ -245,7 +194,7 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
     http: 499,
     code: "client_stalled",
     reason: "CLIENT_STALLED",
-    meaning: { ...gone, hint: "the caller took nothing of its answer for too long" },
+    meaning: gone,
   },
   out_of_memory: {
     ...unavailable,
@@ -255,7 +204,7 @@ const table: Readonly<Record<Fault["kind"], Row>> = {
   stream_limit: {
     ...interrupted,
     reason: "STREAM_LIMIT",
-    meaning: { next: "stop", blame: "nobody", class: "local", hint: "longer than a stream may be" },
+    meaning: { next: "stop", blame: "nobody", class: "local" },
   },
   shutting_down: {
     ...unavailable,
@@ -284,14 +233,6 @@ function failureRecord(kind: Fault["kind"]): RequestFailure {
   const { rpc, http } = table[kind];
   return { kind, rpc, http };
 }
-
-const unreachableHints = {
-  refused: "nothing listens there: is the provider up?",
-  dns: "the base URL's host has no address",
-  tls: "no TLS: check the certificate, and https",
-  connect_timeout: "check the network, or raise timeouts.connect",
-  network: "no way there from here: check the network",
-} as const;
 
 /** How a fault is told to a caller. */
 export function failureOf(fault: Fault): Failure {
@@ -329,6 +270,7 @@ export function verdictOf(error: unknown): Verdict {
   // What has no meaning for an attempt cannot happen to one: then it is a bug, and the attempt must end all the same.
   const { meaning = bug } = table[fault.kind];
   const { status, providerCode, retryAfterMs, shouldRetry } = fault as UpstreamWords; // a fault that is not an upstream's has none
+  const hint = hintOf(fault);
   return {
     ...meaning,
     ...detailsOf(fault),
@@ -336,24 +278,17 @@ export function verdictOf(error: unknown): Verdict {
     ...(status !== undefined && { httpStatus: status }),
     ...(providerCode !== undefined && { providerCode }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(hint !== undefined && { hint }),
   };
 }
 
 /** What of a fault's meaning its kind alone does not tell. */
 function detailsOf(fault: Fault): Partial<Meaning> {
-  if (fault.kind === "unreachable") {
-    return { hint: unreachableHints[fault.cause], ...(fault.cause === "connect_timeout" && { slow: true }) };
-  }
+  if (fault.kind === "unreachable" && fault.cause === "connect_timeout") return { slow: true };
   // Cut off in the middle of answering, it was at work; cut off before, it may be gone.
   if (fault.kind === "connection_lost" && fault.afterBytes) return { repeat: "soon" };
   // It may be the configuration's doing, and another endpoint's is another.
-  if (fault.kind === "refused_request" && fault.configured) {
-    return {
-      next: "other",
-      blame: "nobody",
-      hint: "refused with the parameters configured for this target: check models[].targets[].params and defaults.params",
-    };
-  }
+  if (fault.kind === "refused_request" && fault.configured) return { next: "other", blame: "nobody" };
   return {};
 }
 

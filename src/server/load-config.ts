@@ -163,6 +163,7 @@ const levels: Readonly<Record<string, string>> = {
   false: "error",
   debug: "debug",
   info: "info",
+  warn: "warn",
   error: "error",
 };
 

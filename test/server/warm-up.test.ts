@@ -35,7 +35,7 @@ function configured(url: string, warmUp: boolean): Record<string, string> {
     auth: { open: true, admin_keys: [adminKey] },
     providers: [{ name: "counting", base_url: url, keys: ["sk-test-canary-counting"], models: ["m"] }],
     drain: { pre_stop: 0 },
-    log: { level: "debug" },
+    log: { level: "debug", format: "text" },
   };
   return { "everhop.yaml": JSON.stringify(config) }; // JSON is YAML, too
 }

@@ -1,20 +1,21 @@
 import { isIP } from "node:net";
-import { inspect } from "node:util";
 import { createCancellation } from "../../runtime/cancellation.ts";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Rng, seededRng, systemRng } from "../../runtime/rng.ts";
 import { ownAdminKey } from "../admin-key.ts";
+import { bothObservers } from "../both-observers.ts";
 import { compose, type Gateway } from "../compose.ts";
 import { type Config, ConfigError, type ConfigProblem } from "../config.ts";
 import { readVariables } from "../environment.ts";
 import { listenerLimits } from "../listener/limits.ts";
 import { createListener } from "../listener/listener.ts";
 import { type LoadedConfig, loadConfig } from "../load-config.ts";
+import { createServerLog, debugNotices, type ServerLog } from "../log.ts";
 import { defaultConnections } from "../memory.ts";
 import { refuseOpenToTheWorld } from "../open-to-the-world.ts";
 import { otelDraft } from "../otel-environment.ts";
 import { keepReloading } from "../reload.ts";
-import { createRedact, type Redact } from "../secrets.ts";
+import { createRedact } from "../secrets.ts";
 import { drain } from "../shutdown.ts";
 import { readTlsFiles } from "../tls-files.ts";
 import { version } from "../version.ts";
@@ -22,9 +23,7 @@ import { warmUp } from "../warm-up.ts";
 import { demoBanner, demoHint } from "./demo/banner.ts";
 import { startTraffic } from "./demo/traffic.ts";
 import { startDemo } from "./demo.ts";
-import { createHopLog } from "./hop-log.ts";
-import { createLiveView, suitsLive } from "./live-view.ts";
-import { createSwitch } from "./observer-switch.ts";
+import { createLiveView, type LiveView, suitsLive } from "./live-view.ts";
 
 /** Flags of `serve`. */
 export interface ServeFlags {
@@ -88,47 +87,61 @@ export async function serveDemo(
 const demoSeed = 2;
 
 type Started = LoadedConfig & { readonly config: Config };
+type Learn = ReturnType<typeof createRedact>["learn"];
 
-async function serveConfig(
-  started: Started,
-  {
-    banner,
-    load,
-    traffic: callsPerSecond,
-    live: wantsLive = false,
-    routingRng,
-  }: {
-    readonly banner?: (address: string) => string;
-    /** Calls a second by callers of our own; undefined: none. */
-    readonly traffic?: number | undefined;
-    /** A view of what happens in place of lines, where there is a terminal. */
-    readonly live?: boolean | undefined;
-    /** What routing leaves to chance; undefined: the machine's own. */
-    readonly routingRng?: Rng;
-    /** Reads the configuration again; undefined: it is for good. */
-    readonly load?: () => LoadedConfig;
-  },
-): Promise<void> {
-  const { config, source, notices } = started;
+interface Serving {
+  readonly banner?: (address: string) => string;
+  /** Calls a second by callers of our own; undefined: none. */
+  readonly traffic?: number | undefined;
+  /** A view of what happens in place of lines, where there is a terminal. */
+  readonly live?: boolean | undefined;
+  /** What routing leaves to chance; undefined: the machine's own. */
+  readonly routingRng?: Rng;
+  /** Reads the configuration again; undefined: it is for good. */
+  readonly load?: () => LoadedConfig;
+}
+
+async function serveConfig(started: Started, serving: Serving): Promise<void> {
+  const { config, source } = started;
   refuseOpenToTheWorld(config.auth, config.server.host, source);
   // Whoever read our lines may stop reading; that must not end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-  const say = (line: string) => console.log(line);
+  const { redact, learn } = createRedact();
+  const live = serving.live && process.stdout.isTTY ? createLiveView(systemClock) : undefined;
+  const log = createServerLog(config, source, {
+    ...{ clock: systemClock, env: process.env, redact },
+    isDemo: serving.banner !== undefined,
+    isLive: live !== undefined,
+  });
+  let isWritten = false;
+  try {
+    await serveWith(started, serving, { log, learn, live });
+  } finally {
+    isWritten = await log.close();
+  }
+  // Whoever does not read our lines must not keep us from ending.
+  if (!isWritten) process.exit(process.exitCode ?? 0);
+}
+
+async function serveWith(
+  started: Started,
+  { banner, load, traffic: callsPerSecond, routingRng }: Serving,
+  { log, learn, live }: { readonly log: ServerLog; readonly learn: Learn; readonly live: LiveView | undefined },
+): Promise<void> {
+  const { config, source } = started;
+  const say = (line: string) => log.say(line);
   const clock = systemClock;
   const tls = readTlsFiles(config, source);
   // The demo has nothing to operate.
   let ownKey = config.auth.admin_keys.length === 0 && !banner ? ownAdminKey(systemRng) : undefined;
   const adminKeys = ownKey ? [ownKey.key] : [];
-  const { redact, learn } = createRedact();
   learn(config, adminKeys);
-  const reportBug = (error: unknown, requestId = "") => console.error(redact(`bug ${requestId} ${inspect(error)}`));
-  const live = wantsLive && process.stdout.isTTY ? createLiveView(clock) : undefined;
-  const hopLogOf = ({ log }: Config) =>
-    live?.observer ?? createHopLog(say, log.level === "warn" ? "info" : log.level, () => clock.wallTime());
-  const hops = createSwitch(hopLogOf(config));
+  const { reportBug } = log;
   const gateway = compose(config, {
     ...{ clock, rng: systemRng, routingRng, adminKeys, reportBug },
-    observer: hops.observer,
+    observer: live ? bothObservers(live.observer, log.observer) : log.observer,
+    watcher: log.watcher,
+    warn: log.warn,
   });
   let current = config;
   const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;
@@ -143,26 +156,29 @@ async function serveConfig(
   // Before the port is open: whoever sees it open may change a file, or send a signal.
   const stopReloading = load
     ? keepReloading({
-        ...{ clock, gateway, listener, started, load, say },
+        ...{ clock, gateway, listener, started, load },
+        say: (line) => log.say(line, "config"),
         admit: (next, from) => {
+          log.prepare(next, from);
           for (const at of [host, next.server.host]) refuseOpenToTheWorld(next.auth, at, from);
           if (next.auth.admin_keys.length > 0) return [];
           if (!ownKey) {
             ownKey = ownAdminKey(systemRng);
-            say(`Note: ${ownKey.notice}.`);
+            learn(next, [ownKey.key]);
+            log.note(ownKey.notice);
           }
           return [ownKey.key];
         },
         adopted(next, keys) {
           current = next;
           learn(next, keys);
-          hops.turnTo(hopLogOf(next));
+          log.adopt(next);
         },
-        complain: (line) => console.error(redact(line)),
+        complain: (line) => log.complain(line, "config"),
       })
     : () => {};
   const leaving = firstSignal(clock, (signal) => say(`${signal}: leaving; calls in flight may end.`));
-  const broken = firstCrash(gateway, redact);
+  const broken = firstCrash(gateway, log);
   const letGo = () => {
     stopReloading();
     listener.destroy();
@@ -179,15 +195,17 @@ async function serveConfig(
       say("Stopped.");
       return;
     }
-    if (failure !== undefined) say(`Note: the first requests will be slow, for the warm-up has failed: ${failure}.`);
+    if (failure !== undefined) log.note(`the first requests will be slow, for the warm-up has failed: ${failure}`);
   }
   const port = await listener.listen(host, wanted).catch(async (error: NodeJS.ErrnoException) => {
     await letGo();
     throw new ConfigError(source, [listenProblem(error, host, wanted)]);
   });
   const address = `${tls ? "https" : "http"}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
-  say(`Everhop ${version} listens on ${address} for gRPC, gRPC-Web, Connect and OpenAI's REST API.`);
-  for (const notice of ownKey ? [...notices, ownKey.notice] : notices) say(`Note: ${notice}.`);
+  const wires = "gRPC, gRPC-Web, Connect and OpenAI's REST API";
+  log.say(`Everhop ${version} listens on ${address} for ${wires}.`, "server", { version, address });
+  const notices = [...started.notices, ...(ownKey ? [ownKey.notice] : []), ...debugNotices(process.env)];
+  for (const notice of notices) log.note(notice);
   if (config.auth.callers.length === 0) {
     say("No callers are configured: whoever reaches the port is served, with any key or none.");
   }
@@ -218,10 +236,10 @@ async function serveConfig(
  * Resolves when something has gone wrong that nobody foresaw: whatever state that has left behind, calls in flight are let end, and
  * nothing new should come. What happens after it is told as well, and waits for the same end.
  */
-function firstCrash(gateway: Gateway, redact: Redact): Promise<"crash"> {
+function firstCrash(gateway: Gateway, log: ServerLog): Promise<"crash"> {
   return new Promise((resolve) => {
     const onCrash = (error: unknown) => {
-      console.error(redact(`crash: ${inspect(error)}\nThe gateway leaves; calls in flight may end.`));
+      log.reportCrash(error);
       gateway.fail("something in the gateway has broken");
       resolve("crash");
     };

@@ -26,6 +26,7 @@ import { createCancellation } from "../runtime/cancellation.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Rng } from "../runtime/rng.ts";
 import { Secret } from "../runtime/secret.ts";
+import type { LineCounts } from "../telemetry/log/line-writer.ts";
 import { prometheusPieces } from "../telemetry/metrics/prometheus-text.ts";
 import type { RequestWatcher } from "../telemetry/request-record.ts";
 import { bothObservers } from "./both-observers.ts";
@@ -83,6 +84,8 @@ export interface MachineParts {
   readonly watcher?: RequestWatcher;
   /** Told what an operator should know. */
   warn?(message: string): void;
+  /** What has become of the log's lines; none are counted where there is no log. */
+  logCounts?(): Readonly<LineCounts>;
   /** Beside those of the configuration. */
   readonly adminKeys?: readonly string[];
   reportBug(error: unknown, requestId: string): void;
@@ -110,6 +113,7 @@ export function compose(first: Config, machine: MachineParts): Gateway {
     warn: machine.warn ?? (() => {}),
     router: () => router,
     loopLag: () => loopLag,
+    logCounts: machine.logCounts ?? (() => ({ lines: 0, dropped: 0, errors: 0 })),
   });
   const recording = {
     clock,

@@ -168,7 +168,7 @@ export const configHelp: Readonly<Record<string, string>> = {
   metrics: "What Prometheus fetches from `GET /metrics`.",
   "metrics.public": "Whether anybody may fetch them; else they take an admin key.",
   "log.level":
-    "`debug`: every hop; `info`: every request, failed hops and breakers; `warn`: failed hops and breakers; `error`: neither.",
+    "`debug`: every step; `info`: every request, every switch, breakers; `warn`: what is not as it should be; `error`: bugs alone.",
   "log.format": "`json`: a line of JSON each; `text`: for people; `auto`: for people where there is a terminal.",
   "log.file": "A file beside what the process prints, always in JSON.",
   "log.max_size": "How large it grows before it is put aside as `FILE.1`, that as `FILE.2`, ….",

@@ -37,8 +37,8 @@ export interface ServerLog {
   prepare(config: Config, source: string): void;
   /** Goes on as a configuration says that was prepared. */
   adopt(config: Config): void;
-  /** Writes what is left, for a second at most. @returns whether all of it is written: else nobody takes it */
-  close(): Promise<boolean>;
+  /** Writes what is left, for a second at most. */
+  close(): Promise<void>;
 }
 
 /** What a log takes of its surroundings. */
@@ -147,8 +147,7 @@ export function createServerLog(first: Config, source: string, setup: LogSetup):
     prepare: (config, from) => file.prepare(config, from),
     adopt,
     async close() {
-      const flushed = [out.writer.flush(lastFlushMs), err.writer.flush(lastFlushMs), file.close()];
-      return (await Promise.all(flushed)).every(Boolean);
+      await Promise.all([out.writer.flush(lastFlushMs), err.writer.flush(lastFlushMs), file.close()]);
     },
   };
 }

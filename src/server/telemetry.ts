@@ -6,6 +6,7 @@ import type { RouteObserver } from "../routing/observer.ts";
 import type { Router } from "../routing/router.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { type Rng, randomHex } from "../runtime/rng.ts";
+import type { LineCounts } from "../telemetry/log/line-writer.ts";
 import { MetricSender } from "../telemetry/metrics/metric-sender.ts";
 import { createMetrics, type Metrics } from "../telemetry/metrics/metrics.ts";
 import { ownMetrics } from "../telemetry/metrics/own-metrics.ts";
@@ -47,12 +48,14 @@ export interface TelemetryParts {
   /** Asked when somebody collects metrics, which nobody does before all of it is there. */
   readonly router: () => Router;
   readonly loopLag: () => LoopLag;
+  /** What has become of the log's lines. */
+  readonly logCounts: () => Readonly<LineCounts>;
 }
 
 export function createTelemetry(
   first: Config,
   catalog: Catalog,
-  { clock, rng, warn, router, loopLag }: TelemetryParts,
+  { clock, rng, warn, router, loopLag, logCounts }: TelemetryParts,
 ): Telemetry {
   const instanceId = randomHex(rng, 32);
   let config = first.telemetry;
@@ -73,7 +76,10 @@ export function createTelemetry(
   const metrics = createMetrics(metricScope(first, catalog), (names) => [
     ...routingGauges(router(), names, clock),
     ...processMetrics(processFigures(loopLag())),
-    ...ownMetrics({ version, traces: tracing.counts, tracesWaiting: tracing.waiting, deliveries: sender.counts }),
+    ...ownMetrics({
+      ...{ version, traces: tracing.counts, tracesWaiting: tracing.waiting },
+      ...{ deliveries: sender.counts, log: logCounts() },
+    }),
   ]);
   const sender = new MetricSender({
     clock,

@@ -113,14 +113,13 @@ async function serveConfig(started: Started, serving: Serving): Promise<void> {
     isDemo: serving.banner !== undefined,
     isLive: live !== undefined,
   });
-  let isWritten = false;
   try {
     await serveWith(started, serving, { log, learn, live });
   } finally {
-    isWritten = await log.close();
+    await log.close();
   }
-  // Whoever does not read our lines must not keep us from ending.
-  if (!isWritten) process.exit(process.exitCode ?? 0);
+  // Neither whoever does not read our lines nor a collector that does not answer must keep us from ending.
+  process.exit(process.exitCode ?? 0);
 }
 
 async function serveWith(
@@ -142,6 +141,7 @@ async function serveWith(
     observer: live ? bothObservers(live.observer, log.observer) : log.observer,
     watcher: log.watcher,
     warn: log.warn,
+    logCounts: () => log.counts,
   });
   let current = config;
   const { host, port: wanted, limits, trusted_proxies: trustedProxies } = config.server;

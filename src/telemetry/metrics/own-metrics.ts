@@ -1,3 +1,4 @@
+import type { LineCounts } from "../log/line-writer.ts";
 import type { TraceCounts } from "../trace-queue.ts";
 import type { MetricFamily } from "./family.ts";
 
@@ -27,6 +28,13 @@ const deliveries = {
   type: "counter",
 } as const;
 
+const lines = {
+  name: "everhop.log.lines",
+  help: "Lines of the log, by what has become of them: written, dropped because nobody took them, error when writing failed.",
+  unit: "{line}",
+  type: "counter",
+} as const;
+
 /** How often metrics were taken by a collector, and how often not. */
 export interface DeliveryCounts {
   sent: number;
@@ -39,10 +47,11 @@ export interface OwnFigures {
   readonly traces: TraceCounts;
   readonly tracesWaiting: number;
   readonly deliveries: Readonly<DeliveryCounts>;
+  readonly log: Readonly<LineCounts>;
 }
 
 /** The gateway's version, and how its own telemetry fares. */
-export function ownMetrics({ version, traces, tracesWaiting, deliveries: counts }: OwnFigures): MetricFamily[] {
+export function ownMetrics({ version, traces, tracesWaiting, deliveries: counts, log }: OwnFigures): MetricFamily[] {
   const { sent, dropped, failed } = traces;
   const byOutcome = (outcomes: Readonly<Record<string, number>>) =>
     Object.entries(outcomes).map(([outcome, value]) => ({ labels: { outcome }, value }));
@@ -52,5 +61,6 @@ export function ownMetrics({ version, traces, tracesWaiting, deliveries: counts 
     { ...exported, points: byOutcome({ sent, dropped, failed }) },
     { ...waiting, points: [{ labels: {}, value: tracesWaiting }] },
     { ...deliveries, points: byOutcome({ sent: counts.sent, failed: counts.failed }) },
+    { ...lines, points: byOutcome({ written: log.lines, dropped: log.dropped, error: log.errors }) },
   ];
 }

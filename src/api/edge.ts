@@ -106,7 +106,12 @@ export function openRecord({ rng, recording }: Edge, header: HeaderOf, arrival: 
     spanId: requestSpanId(rng),
     parent,
     traceState: parent && parseTraceState(header("tracestate")),
-    ...arrival,
+    wire: arrival.wire,
+    method: arrival.method,
+    path: arrival.path,
+    httpVersion: arrival.httpVersion,
+    isEncrypted: arrival.isEncrypted,
+    clientAddress: arrival.clientAddress,
     host: header("host") ?? header(":authority") ?? undefined,
     userAgent: keys.reduce((words, key) => words?.replaceAll(key, "[key]"), header("user-agent") ?? undefined),
   });
@@ -117,11 +122,13 @@ const leastSecret = 8;
 
 /** What a request shows as its keys, and perhaps repeats where it does not belong. */
 function keysIn(header: HeaderOf): string[] {
-  const shown = [header("authorization"), header("x-api-key"), header("x-admin-key")];
-  return shown.flatMap((text) => {
-    const key = text ? text.replace(/^\w+ +/, "").trim() : "";
-    return key.length < leastSecret ? [] : [key];
-  });
+  const keys: string[] = [];
+  for (const name of ["authorization", "x-api-key", "x-admin-key"]) {
+    const text = header(name);
+    const key = text?.slice(text.lastIndexOf(" ") + 1);
+    if (key && key.length >= leastSecret) keys.push(key);
+  }
+  return keys;
 }
 
 /**

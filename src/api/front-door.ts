@@ -3,7 +3,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import { createCors } from "./cors.ts";
 import type { Edge, Peer } from "./edge.ts";
 import { foreignName } from "./own-names.ts";
-import { createRestHandler, recordOf, sendRefusal } from "./rest/handler.ts";
+import { createRestHandler, endRecord, recordOf, sendRefusal } from "./rest/handler.ts";
 import { accessOn } from "./rest/routes.ts";
 import { createRpcHandler } from "./rpc/handler.ts";
 
@@ -44,7 +44,8 @@ export function createFrontDoor(edge: Edge): FrontDoor {
       const foreign = isGuarded ? foreignName(request) : undefined;
       if (foreign) {
         const pair = { request, response };
-        const record = recordOf(edge, pair, "rest", peer.address);
+        const record = recordOf(edge, request, "rest", peer.address);
+        response.on("close", () => endRecord(record, response));
         return sendRefusal(edge, pair, { kind: "invalid_request", violations: [foreign] }, record);
       }
       if (rpcAccess) rpc.handle(request, response, peer);

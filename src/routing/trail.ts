@@ -212,8 +212,17 @@ class RequestTrail implements TrailWriter {
   ): AttemptRecord {
     const index = this.attempts.length + 1;
     const keyName = key?.name ?? "";
-    const place = { index, provider, endpoint: id, upstreamModel, keyName, tier };
-    const record: AttemptRecord = { ...place, startTimeMs, startedAt, permit };
+    const record: AttemptRecord = {
+      index,
+      provider,
+      endpoint: id,
+      upstreamModel,
+      keyName,
+      tier,
+      startTimeMs,
+      startedAt,
+      permit,
+    };
     const whole =
       waited || purpose
         ? { ...record, ...(waited && { waitMs: waited.ms, waitReason: waited.reason }), ...(purpose && { purpose }) }

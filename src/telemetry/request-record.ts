@@ -157,8 +157,7 @@ export class RequestRecord {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.httpStatus = httpStatus;
-    const isLate = this.#recording.clock.now() > this.deadline - hastyMs;
-    if (gone) this.fail(isLate ? gone.late : gone.left);
+    if (gone) this.fail(this.#recording.clock.now() > this.deadline - hastyMs ? gone.late : gone.left);
     this.release();
   }
 

@@ -26,7 +26,7 @@ type Pair = Pick<Exchange, "request" | "response">;
 function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
   const { clock } = edge.machine;
   const header = headersOf(request);
-  const record = recordOf(edge, { request, response }, "rest", peer.address, header);
+  const record = recordOf(edge, request, "rest", peer.address, header);
   const visitor = visitorOf(header, edge, record);
   const { requestId, traceId, caller } = visitor;
   const source = createCancellation();
@@ -37,6 +37,7 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
     unlink();
     account.close();
     if (!ended) source.cancel(new CallerGone());
+    endRecord(record, response);
   });
 
   function failed(error: unknown): void {
@@ -91,17 +92,22 @@ export function sendRefusal(edge: Edge, { request, response }: Pair, fault: Faul
   cutUnlessTaken(response, { clock: edge.machine.clock, stalledMs: edge.limits.stalledMs });
 }
 
-/** Opens the record of a request; it ends with its answer. */
+/** Ends the record of a request: its answer is closed. */
+export function endRecord(record: RequestRecord, response: ServerResponse): void {
+  recordEnd(record, response.headersSent ? response.statusCode : 0, response.writableEnded);
+}
+
+/** Opens the record of a request; whoever opens it ends it with its answer. */
 export function recordOf(
   edge: Edge,
-  { request, response }: Pair,
+  request: IncomingMessage,
   wire: Wire,
   clientAddress: string,
   header: HeaderOf = headersOf(request),
 ): RequestRecord {
   const { method = "GET", url = "/", httpVersion, socket } = request;
   const query = url.indexOf("?");
-  const record = openRecord(edge, header, {
+  return openRecord(edge, header, {
     wire,
     method,
     path: query < 0 ? url : url.slice(0, query),
@@ -109,8 +115,6 @@ export function recordOf(
     isEncrypted: "encrypted" in socket,
     clientAddress,
   });
-  response.on("close", () => recordEnd(record, response.headersSent ? response.statusCode : 0, response.writableEnded));
-  return record;
 }
 
 function headersOf({ headers }: IncomingMessage): HeaderOf {

@@ -61,8 +61,12 @@ function letIn(edge: Edge, call: LaneCall, access: Access): Visit {
   };
   const path = headers[":path"] as string; // the lane has gone by it
   const record = openRecord(edge, header, {
-    ...{ wire: "grpc", method: "POST", path, httpVersion: "2.0" },
-    ...{ isEncrypted: call.isEncrypted, clientAddress: peer.address },
+    wire: "grpc",
+    method: "POST",
+    path,
+    httpVersion: "2.0",
+    isEncrypted: call.isEncrypted,
+    clientAddress: peer.address,
   });
   call.record = record;
   record.operation = path.slice(1);

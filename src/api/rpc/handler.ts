@@ -13,7 +13,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../../gen/ts/grpc/
 import type { Fault } from "../../chat/fault.ts";
 import type { Wire } from "../../telemetry/request-record.ts";
 import { type Access, type Edge, maxTimeoutMs, type Peer } from "../edge.ts";
-import { recordOf, sendRefusal } from "../rest/handler.ts";
+import { endRecord, recordOf, sendRefusal } from "../rest/handler.ts";
 import { createRpcAdapter } from "./adapter.ts";
 import { chatService } from "./chat.ts";
 import { chatLane } from "./chat-lane.ts";
@@ -93,8 +93,11 @@ export function createRpcHandler(edge: Edge): RpcHandler {
     body?: AsyncIterable<Uint8Array>,
   ): void {
     const account = edge.bytes.open();
-    response.on("close", account.close);
-    const record = recordOf(edge, { request, response }, wireOf(request), peer.address);
+    const record = recordOf(edge, request, wireOf(request), peer.address);
+    response.on("close", () => {
+      account.close();
+      endRecord(record, response);
+    });
     const { path } = record.head;
     record.operation = path.slice(1);
     record.isProbe = accesses.get(path) !== "caller" || isAboutUs.test(path);

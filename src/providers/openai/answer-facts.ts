@@ -8,10 +8,9 @@ const maxReasons = 16;
 /** Who has answered, and how each candidate ended, as an upstream says it. */
 export function answerFacts(model: unknown, finishReasons: readonly string[]): AnswerFacts {
   const responseModel = textOf(model)?.slice(0, maxLength);
-  return {
-    ...(responseModel && { responseModel }),
-    ...(finishReasons.length > 0 && { finishReasons: finishReasons.slice(0, maxReasons) }),
-  };
+  const reasons = finishReasons.length > maxReasons ? finishReasons.slice(0, maxReasons) : finishReasons;
+  if (responseModel && reasons.length > 0) return { responseModel, finishReasons: reasons };
+  return { ...(responseModel && { responseModel }), ...(reasons.length > 0 && { finishReasons: reasons }) };
 }
 
 /** The same of a whole answer. */
@@ -20,5 +19,10 @@ export function wholeAnswerFacts({ model, choices }: JsonObject): AnswerFacts {
 }
 
 function finishReasonsOf(choices: unknown): string[] {
-  return arrayOf(choices).flatMap((choice) => textOf(objectOf(choice)?.["finish_reason"])?.slice(0, maxLength) || []);
+  const reasons: string[] = [];
+  for (const choice of arrayOf(choices)) {
+    const reason = textOf(objectOf(choice)?.["finish_reason"]);
+    if (reason) reasons.push(reason.slice(0, maxLength));
+  }
+  return reasons;
 }

@@ -99,22 +99,28 @@ export function openRecord({ rng, recording }: Edge, header: HeaderOf, arrival: 
   const keys = keysIn(header);
   const given = header("x-request-id");
   const isFit = given && /^[\w.:-]{1,128}$/.test(given) && !keys.some((key) => given.includes(key));
+  const traceState = parseTraceState(header("traceparent") ? header("tracestate") : undefined);
   const parent = parseTraceParent(header("traceparent"));
   return new RequestRecord(recording, {
     requestId: isFit ? given : `req_${randomHex(rng, 24)}`,
     traceId: parent?.traceId ?? randomHex(rng, 32),
     spanId: requestSpanId(rng),
     parent,
-    traceState: parent && parseTraceState(header("tracestate")),
+    // Without a parent it is nobody's.
+    traceState: !parent || (traceState && keys.some((key) => traceState.includes(key))) ? undefined : traceState,
     wire: arrival.wire,
     method: arrival.method,
-    path: arrival.path,
+    path: withoutKeys(arrival.path, keys) ?? "",
     httpVersion: arrival.httpVersion,
     isEncrypted: arrival.isEncrypted,
     clientAddress: arrival.clientAddress,
     host: header("host") ?? header(":authority") ?? undefined,
-    userAgent: keys.reduce((words, key) => words?.replaceAll(key, "[key]"), header("user-agent") ?? undefined),
+    userAgent: withoutKeys(header("user-agent"), keys),
   });
+}
+
+function withoutKeys(words: string | undefined | null, keys: readonly string[]): string | undefined {
+  return keys.reduce((left, key) => left?.replaceAll(key, "[key]"), words ?? undefined);
 }
 
 /** Shorter ones are no secrets, and stand in many a word. */
@@ -158,9 +164,12 @@ export function admit({ failedLogins }: Edge, access: Access, visitor: Visitor, 
   const { caller, isKnown, isAdmin, isImpostor } = visitor;
   if (caller || isAdmin) peer.welcome();
   if (access === "public" || (access === "admin" ? isAdmin : caller)) return;
-  if (isKnown || isAdmin) throw new FaultError({ kind: "forbidden" });
+  const wanted = access === "admin" && { admin: true };
+  if (isKnown || isAdmin) throw new FaultError({ kind: "forbidden", ...wanted });
   const retryAfterMs = isImpostor ? failedLogins.note(peer.address) : 0;
-  throw new FaultError(retryAfterMs > 0 ? { kind: "too_many_failures", retryAfterMs } : { kind: "unauthorized" });
+  throw new FaultError(
+    retryAfterMs > 0 ? { kind: "too_many_failures", retryAfterMs } : { kind: "unauthorized", ...wanted },
+  );
 }
 
 /** Longest timeout that a caller may set, in ms; a longer one is clamped. */

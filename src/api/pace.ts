@@ -20,6 +20,12 @@ export function isGone(sink: Sink): boolean {
   return sink.destroyed || stream?.destroyed === true;
 }
 
+/** Whether a stream of HTTP/2 is over for its client, although something of it waits to be sent. */
+function isReset(sink: Sink): boolean {
+  const { stream } = sink as { readonly stream?: { readonly closed: boolean } };
+  return stream?.closed === true;
+}
+
 /** How a client's pace is kept. */
 export interface Pace {
   readonly clock: Clock;
@@ -50,11 +56,16 @@ export function endPaced(sink: Sink, pace: Pace): void {
 /** Cuts a client that does not take the last of an answer that has been handed over. */
 export function cutUnlessTaken(sink: Sink, { clock, stalledMs }: Pace): void {
   if (sink.writableFinished || isGone(sink)) return;
-  sink.on(
-    "close",
-    clock.schedule(stalledMs, () => sink.destroy()),
-  );
+  let disarm = clock.schedule(Math.min(soonMs, stalledMs), () => {
+    const restMs = stalledMs - soonMs;
+    if (restMs <= 0 || isReset(sink)) sink.destroy();
+    else disarm = clock.schedule(restMs, () => sink.destroy());
+  });
+  sink.on("close", () => disarm());
 }
+
+/** HTTP/2: a client may end a stream without an error while its answer waits to be sent. Node tells nobody, and the answer waits. */
+const soonMs = 1000;
 
 /**
  * Resolves when the client has taken enough of what was written for more to be of use.

@@ -55,8 +55,8 @@ export type LocalFault =
   | { readonly kind: "unsupported_media_type"; readonly expected: string }
   | { readonly kind: "http2_needed" } // both sides of the call stream at once
   | { readonly kind: "request_too_large"; readonly limitBytes: number }
-  | { readonly kind: "unauthorized" }
-  | { readonly kind: "forbidden" } // whose key it is may not do this
+  | { readonly kind: "unauthorized"; readonly admin?: boolean } // admin: where only an operator may come in
+  | { readonly kind: "forbidden"; readonly admin?: boolean } // whose key it is may not do this
   | { readonly kind: "too_many_failures"; readonly retryAfterMs: number } // of one address, to show a right key
   | { readonly kind: "out_of_memory"; readonly retryAfterMs: number } // the process holds as much as it may
   | { readonly kind: "client_stalled" } // the caller takes nothing of what it is sent

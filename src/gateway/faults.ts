@@ -382,13 +382,17 @@ export function messageOf(fault: Fault, seesTrail: boolean): string {
     case "request_too_large":
       return `The request is larger than ${fault.limitBytes} bytes.`;
     case "unauthorized":
-      return "A valid key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.";
+      return fault.admin
+        ? "An admin key is needed: send it as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`."
+        : "A valid key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`.";
     case "caller_limited":
       return fault.limit === "rpm"
         ? `This key may make ${fault.most} requests a minute; come back in ${Math.ceil(fault.retryAfterMs / 1000)} s.`
         : `This key may have ${fault.most} calls under way at once; come back when one has ended.`;
     case "forbidden":
-      return "This key may not do that.";
+      return fault.admin
+        ? "This key may not do that: an admin key is needed, as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`."
+        : "This key may not do that.";
     case "too_many_failures":
       return "Too many wrong keys came from this address; come back later.";
     case "out_of_memory":

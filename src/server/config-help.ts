@@ -153,12 +153,13 @@ export const configHelp: Readonly<Record<string, string>> = {
   "telemetry.otlp": "A collector, or a Jaeger, that takes OTLP. Without it nothing is sent anywhere.",
   "telemetry.otlp.endpoint":
     "Where it listens: `http://127.0.0.1:4318` for `http/protobuf` (`/v1/traces` and `/v1/metrics` are added), `http://127.0.0.1:4317` for `grpc`.",
-  "telemetry.otlp.protocol": "How it is spoken to.",
+  "telemetry.otlp.protocol": "How it is spoken to: `http/protobuf` (the default) or `grpc`.",
   "telemetry.otlp.headers": `Headers that it wants, such as a key. Better from the environment: \`\${OTLP_KEY}\`.`,
-  "telemetry.otlp.timeout": "How long one delivery may take.",
-  "telemetry.otlp.traces": "Whether traces are sent.",
-  "telemetry.otlp.metrics": "Whether metrics are sent; `GET /metrics` has them in any case.",
-  "telemetry.otlp.metrics_interval": "How often metrics are sent.",
+  "telemetry.otlp.timeout": "How long one delivery may take; 10 s by default.",
+  "telemetry.otlp.traces": "Whether traces are sent: they are, unless it is said otherwise.",
+  "telemetry.otlp.metrics":
+    "Whether metrics are sent: they are, unless it is said otherwise or the collector takes none, as Jaeger. `GET /metrics` has them in any case.",
+  "telemetry.otlp.metrics_interval": "How often metrics are sent; 60 s by default.",
   "telemetry.sample_ratio": "The part of all traces that is kept, 0 to 1, unless the sender of a request has decided.",
   "telemetry.keep_failovers":
     "Whether a trace is kept whatever the ratio when its request was tried more than once, failed, or waited long for its first token.",
@@ -170,7 +171,7 @@ export const configHelp: Readonly<Record<string, string>> = {
   "log.level":
     "`debug`: every step; `info`: every request, every switch, breakers; `warn`: what is not as it should be; `error`: bugs alone.",
   "log.format": "`json`: a line of JSON each; `text`: for people; `auto`: for people where there is a terminal.",
-  "log.file": "A file beside what the process prints, always in JSON.",
+  "log.file": "A file beside what the process prints, always in JSON; a relative path starts where the process does.",
   "log.max_size": "How large it grows before it is put aside as `FILE.1`, that as `FILE.2`, ….",
   "log.keep": "How many of those are kept.",
 };

@@ -334,22 +334,30 @@ const expectedAddress = "expected an http or https URL without user, query or fr
 const webAddress = z.url(expectedAddress).regex(/^https?:\/\/[^@?#]+$/, expectedAddress);
 
 /** Where traces and metrics are sent, over OTLP. */
-const otlp = z.strictObject({
-  /** As OpenTelemetry has it: of HTTP the base, to which `/v1/traces` and `/v1/metrics` are added. */
-  endpoint: webAddress,
-  protocol: z.enum(["http/protobuf", "grpc"]).default("http/protobuf"),
-  /** What a collector wants to be told, such as a key of its own. */
-  headers: z
-    .record(
-      z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header"),
-      z.string().regex(/^[\x20-\x7e]*$/, "expected printable ASCII"),
-    )
-    .default({}),
-  timeout: positiveDuration.prefault("10s"),
-  traces: flag.default(true),
-  metrics: flag.default(true),
-  metrics_interval: positiveDuration.prefault("60s"),
-});
+const otlp = z
+  .strictObject({
+    /** As OpenTelemetry has it: of HTTP the base, to which `/v1/traces` and `/v1/metrics` are added. */
+    endpoint: webAddress,
+    protocol: z.enum(["http/protobuf", "grpc"]).default("http/protobuf"),
+    /** What a collector wants to be told, such as a key of its own. */
+    headers: z
+      .record(
+        z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header"),
+        z.string().regex(/^[\x20-\x7e]*$/, "expected printable ASCII"),
+      )
+      .default({}),
+    timeout: positiveDuration.prefault("10s"),
+    traces: flag.default(true),
+    metrics: flag.default(true),
+    metrics_interval: duration.refine((ms) => ms >= 1000, "expected a second at least").prefault("60s"),
+  })
+  .superRefine(({ endpoint, protocol }, context) => {
+    const { pathname } = new URL(endpoint);
+    const complain = (message: string) => context.addIssue({ code: "custom", path: ["endpoint"], message });
+    if (/\/v1\/(traces|metrics)\/*$/.test(pathname))
+      complain("expected the address without /v1/traces, which is added");
+    else if (protocol === "grpc" && pathname !== "/") complain("expected an address without a path: protocol is grpc");
+  });
 
 const telemetry = z
   .strictObject({
@@ -514,7 +522,7 @@ const plainTypes: Readonly<Record<string, string>> = {
 const otlpHeaders = "telemetry.otlp.headers";
 
 /** Members that hold keys, also those of other programs' files and of vendors' parameters. */
-const holdsSecret = /^(?!first_token$)(.*[_-])?(apikey|keys?|value|secret|token|password|authorization)$/i;
+const holdsSecret = /^(?!(.*_)?first_token$)(.*[_-])?(apikey|keys?|value|secret|token|password|authorization)$/i;
 
 function valueText(path: readonly PropertyKey[], input: unknown): string {
   let value = input;

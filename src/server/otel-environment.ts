@@ -24,10 +24,16 @@ export function otelDraft({ env, originOf }: Variables): Draft {
     set("OTEL_EXPORTER_OTLP_HEADERS", `otlp headers ${key}`, value);
   }
   const timeout = env["OTEL_EXPORTER_OTLP_TIMEOUT"];
-  if (timeout) set("OTEL_EXPORTER_OTLP_TIMEOUT", "otlp timeout", `${timeout}ms`);
-  // Of the samplers the usual two have a part of all traces to say.
+  if (timeout) {
+    set("OTEL_EXPORTER_OTLP_TIMEOUT", "otlp timeout", /^\d+$/.test(timeout) ? `${timeout}ms` : timeout);
+  }
+  const sampler = env["OTEL_TRACES_SAMPLER"] ?? "";
+  if (/^(parentbased_)?always_(on|off)$/.test(sampler)) {
+    set("OTEL_TRACES_SAMPLER", "sample_ratio", sampler.endsWith("on") ? 1 : 0);
+  }
+  // Of the other samplers the usual two have a part of all traces to say.
   const ratio = env["OTEL_TRACES_SAMPLER_ARG"];
-  if (ratio && /traceidratio$/.test(env["OTEL_TRACES_SAMPLER"] ?? "")) {
+  if (ratio && /^(parentbased_)?traceidratio$/.test(sampler)) {
     set("OTEL_TRACES_SAMPLER_ARG", "sample_ratio", ratio);
   }
   if (env["OTEL_TRACES_EXPORTER"] === "none") set("OTEL_TRACES_EXPORTER", "otlp traces", false);

@@ -16,6 +16,7 @@ import { createOtlpClient, type OtlpClient } from "../telemetry/otlp.ts";
 import { genAiProviderName } from "../telemetry/provider-names.ts";
 import type { Recording, RequestWatcher } from "../telemetry/request-record.ts";
 import type { EndpointFacts } from "../telemetry/request-spans.ts";
+import { maxTraces } from "../telemetry/trace-queue.ts";
 import { createTracing, type Tracing } from "../telemetry/tracing.ts";
 import { bothWatchers } from "./both-watchers.ts";
 import type { Config } from "./config.ts";
@@ -67,7 +68,10 @@ export function createTelemetry(
       onTrouble(trouble) {
         const { endpoint } = config.otlp ?? {};
         if (trouble === undefined) warn(`${endpoint} takes traces again.`);
-        else warn(`${endpoint} does not take traces (${trouble}): they are dropped, and counted, until it does.`);
+        else
+          warn(
+            `${endpoint} does not take traces (${trouble}): until it does the next ${maxTraces} wait, and the others are lost.`,
+          );
       },
     },
     keepingOf(config),
@@ -85,6 +89,8 @@ export function createTelemetry(
     clock,
     scope,
     collect: metrics.collect,
+    // Jaeger takes none, and nothing is wrong about that.
+    onRefusal() {},
     onTrouble(trouble) {
       const { endpoint } = config.otlp ?? {};
       if (trouble === undefined) warn(`${endpoint} takes metrics again.`);

@@ -21,13 +21,15 @@ export function sampledByRatio(traceId: string, ratio: number): boolean {
 /** Why the trace of a request that is over is kept; undefined: it is not. What is loudest is told first. */
 export function keepReason(
   record: RequestRecord,
-  { keepFailovers, slowFirstTokenMs }: Keeping,
+  { keepFailovers, slowFirstTokenMs, sampleRatio }: Keeping,
 ): KeepReason | undefined {
   const loud = keepFailovers ? loudness(record, slowFirstTokenMs) : undefined;
   if (loud) return loud;
   // Who asks whether all is well asks for ever: of that nobody wants a trace who has not begun one.
   if (record.isProbe && !record.head.parent) return undefined;
-  return record.sampled ? "sampled" : undefined;
+  // Strangers do not decide what is kept.
+  const isSampled = record.caller === undefined ? sampledByRatio(record.traceId, sampleRatio) : record.sampled;
+  return isSampled ? "sampled" : undefined;
 }
 
 function loudness(

@@ -36,6 +36,8 @@ interface Loaded {
     shutdown(): Promise<void>;
   };
   readonly metrics: PushMetricExporter;
+  /** Whether what was sent last was answered with a page for people. */
+  isPage(): boolean;
   readonly resource: ResourceMetrics["resource"];
 }
 
@@ -55,8 +57,9 @@ export function createOtlpClient(
   };
   return {
     async sendSpans(spans, wallOffsetMs) {
-      const { spans: exporter } = await loaded();
+      const { spans: exporter, isPage } = await loaded();
       await sent((done) => exporter.export({ spans, wallOffsetMs }, done));
+      if (isPage()) throw new Error("it answers with a page: is that its port for OTLP?");
     },
     async sendMetrics(scopeMetrics) {
       const { metrics: exporter, resource: sender } = await loaded();
@@ -83,10 +86,17 @@ async function load(settings: OtlpSettings, source: SpanSource): Promise<Loaded>
   const { resourceFromAttributes } = await import("@opentelemetry/resources");
   const resource = resourceFromAttributes(source.resource);
   const { endpoint, protocol, headers, timeoutMs: timeoutMillis } = settings;
+  let isPage = false;
   const serializer = {
-    serializeRequest: ({ spans, wallOffsetMs }: Batch) => encodeSpans(spans, source, wallOffsetMs),
-    // What a collector says beside having taken them is not read.
-    deserializeResponse: () => ({}),
+    serializeRequest({ spans, wallOffsetMs }: Batch) {
+      isPage = false;
+      return encodeSpans(spans, source, wallOffsetMs);
+    },
+    // Whoever answers with a page has taken nothing. What else a collector says beside having taken them is not read.
+    deserializeResponse(answer: Uint8Array) {
+      isPage = /^\s*</.test(Buffer.from(answer.subarray(0, 64)).toString("latin1"));
+      return {};
+    },
   };
   const counting = { name: "span", countItems: ({ spans }: Batch) => spans.length } as const;
   if (protocol === "grpc") {
@@ -103,7 +113,7 @@ async function load(settings: OtlpSettings, source: SpanSource): Promise<Loaded>
       ...([convertLegacyOtlpGrpcOptions(options, "TRACES"), serializer, "otlp_grpc_span_exporter", counting] as const),
       ...([undefined, "TraceExportService", "/opentelemetry.proto.collector.trace.v1.TraceService/Export"] as const),
     );
-    return { spans, metrics: new OTLPMetricExporter(options), resource };
+    return { spans, metrics: new OTLPMetricExporter(options), resource, isPage: () => isPage };
   }
   const [{ convertLegacyHttpOptions, createOtlpHttpExportDelegate }, { OTLPMetricExporter }] = await Promise.all([
     import("@opentelemetry/otlp-exporter-base/node-http"),
@@ -118,5 +128,6 @@ async function load(settings: OtlpSettings, source: SpanSource): Promise<Loaded>
     spans: createOtlpHttpExportDelegate(toTraces, serializer, "otlp_http_span_exporter", counting, undefined),
     metrics: new OTLPMetricExporter({ ...options, url: `${base}/v1/metrics` }),
     resource,
+    isPage: () => isPage,
   };
 }

@@ -2,6 +2,7 @@ import type { Endpoint } from "../routing/endpoint.ts";
 import type { AttemptRecord, SkipRecord, Trail, WaitRecord } from "../routing/trail.ts";
 import { childSpanId, hopSpanId, spanNumbers } from "../runtime/trace-context.ts";
 import type { KeepReason } from "./keep.ts";
+import { codeWord } from "./log/request-fields.ts";
 import { names } from "./names.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { AttributeList, type FinishedSpan, type SpanEvent, type SpanLink } from "./span.ts";
@@ -53,7 +54,7 @@ function serverSpan(record: RequestRecord, kept: KeepReason): FinishedSpan {
   const attributes = new AttributeList()
     .set(names.httpMethod, isKnownMethod ? head.method : "_OTHER")
     .set(names.httpMethodOriginal, isKnownMethod ? undefined : head.method.slice(0, maxLength))
-    .set(names.urlPath, head.path.slice(0, maxLength))
+    .set(names.urlPath, pathOf(head.path).slice(0, maxLength))
     .set(names.urlScheme, head.isEncrypted ? "https" : "http")
     .set(names.serverAddress, hostOf(head.host))
     .set(names.serverPort, portOf(head.host, head.isEncrypted))
@@ -107,6 +108,11 @@ const rpcErrors = new Set(["unknown", "deadline_exceeded", "unimplemented", "int
 
 /** Any word may be a method in HTTP/2; these are known. */
 const httpMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"]);
+
+/** Whoever takes us for a proxy names more than a path, and may say who they are. */
+function pathOf(target: string): string {
+  return target.startsWith("/") ? target : target.replace(/^\w+:\/\/[^/]*/, "") || "/";
+}
 
 /** Of `host:port` the host; of IPv6 without its brackets. */
 function hostOf(host: string | undefined): string | undefined {
@@ -239,13 +245,13 @@ function hopSpan(
       .set(names.key, attempt.keyName || undefined)
       .set(names.tier, attempt.tier)
       .set(names.outcome, outcome)
-      .set(names.verdict, verdict?.next)
-      .set(names.blame, verdict?.blame)
+      .set(names.verdict, isGood ? undefined : verdict?.next)
+      .set(names.blame, isGood ? undefined : verdict?.blame)
       .set(names.breaker, breakerStates[attempt.permit])
       .set(names.hedge, purpose === "hedge" || undefined)
       .set(names.recovery, purpose === "recovery" || undefined)
       .set(names.hint, isGood ? undefined : attempt.hint)
-      .set(names.providerCode, attempt.providerCode)
+      .set(names.providerCode, codeWord(attempt.providerCode))
       .set(names.retryAfter, retryAfterMs === undefined ? undefined : retryAfterMs / 1000)
       .set(names.upstreamRequestId, attempt.upstreamRequestId)
       .set(names.maybeBilled, attempt.maybeBilled)

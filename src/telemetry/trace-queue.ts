@@ -21,11 +21,13 @@ export interface TraceCounts {
 }
 
 /** Waiting at once; a record with its trail holds some 3 KB. */
-const maxTraces = 4096;
+export const maxTraces = 4096;
 /** Contents that wait at once, where they are written down. */
 const maxContentCharacters = 16 << 20;
 /** Some 500 spans, which is what collectors like. */
 const batchTraces = 128;
+/** Of one batch: over gRPC collectors refuse what is larger than 4 MiB. */
+const batchBytes = 2 << 20;
 /** Whoever looks at a trace should not have to wait for it. */
 const delayMs = 1000;
 
@@ -67,7 +69,7 @@ export class TraceQueue {
     this.#contentCharacters += characters;
     this.#waiting.push(trace);
     if (this.#waiting.length >= batchTraces) this.#sendNext();
-    else this.#disarm ??= this.#clock.schedule(delayMs, () => this.#sendNext());
+    else this.#arm();
   }
 
   /** Sends what waits, and resolves when it is sent or given up. */
@@ -92,12 +94,20 @@ export class TraceQueue {
     this.#contentCharacters = 0;
   }
 
+  #arm(): void {
+    this.#disarm ??= this.#clock.schedule(delayMs, () => {
+      // Spent: while a batch is under way nothing is sent, and its end arms anew.
+      this.#disarm = undefined;
+      this.#sendNext();
+    });
+  }
+
   /** One batch is under way at most: a collector that is slow is not to be hurried. */
   #sendNext(): void {
     if (this.#sending || this.#waiting.length === 0) return;
     this.#disarm?.();
     this.#disarm = undefined;
-    const batch = this.#waiting.splice(0, batchTraces);
+    const batch = this.#waiting.splice(0, fitting(this.#waiting));
     for (const trace of batch) this.#contentCharacters -= contentOf(trace);
     this.#sending = this.#send(batch).then(
       () => this.#over(batch.length, "sent"),
@@ -108,9 +118,29 @@ export class TraceQueue {
   #over(traces: number, end: "sent" | "failed"): void {
     this.counts[end] += traces;
     this.#sending = undefined;
-    if (this.#waiting.length >= batchTraces) this.#sendNext();
-    else if (this.#waiting.length > 0) this.#disarm ??= this.#clock.schedule(delayMs, () => this.#sendNext());
+    const isFull = this.#waiting.length >= batchTraces || fitting(this.#waiting) < this.#waiting.length;
+    if (isFull) this.#sendNext();
+    else if (this.#waiting.length > 0) this.#arm();
   }
+}
+
+/** How many of those that wait go into a batch: one at least. */
+function fitting(waiting: readonly KeptTrace[]): number {
+  let bytes = 0;
+  for (let count = 0; count < waiting.length && count < batchTraces; count++) {
+    bytes += bytesOf(waiting[count] as KeptTrace); // in range: below the length
+    if (bytes > batchBytes) return Math.max(1, count);
+  }
+  return Math.min(waiting.length, batchTraces);
+}
+
+/** How long a trace will be when it is written, as far as that can be told beforehand: rather more than less. */
+function bytesOf({ record: { trail, content } }: KeptTrace): number {
+  const { input = "", output = "" } = content ?? {};
+  const own = 2048 + Buffer.byteLength(input) + Buffer.byteLength(output);
+  if (!trail) return own;
+  const candidates = trail.pool.tiers.reduce((sum, { members }) => sum + members.length, 0);
+  return own + trail.attempts.length * 1536 + trail.skips.length * 512 + Math.min(candidates, 100) * 128;
 }
 
 function contentOf({ record: { content } }: KeptTrace): number {

@@ -1,6 +1,7 @@
 import type { Endpoint } from "../routing/endpoint.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { TraceParent } from "../runtime/trace-context.ts";
+import { troubleOf } from "./collector-trouble.ts";
 import { type Keeping, keepReason, sampledByRatio } from "./keep.ts";
 import type { OtlpClient } from "./otlp.ts";
 import type { RequestWatcher } from "./request-record.ts";
@@ -50,7 +51,7 @@ export function createTracing(setup: TracingSetup, keeping: Keeping, client: Otl
       if (isTroubled) setup.onTrouble(undefined);
       isTroubled = false;
     } catch (error) {
-      if (!isTroubled) setup.onTrouble(error instanceof Error ? error.message : String(error));
+      if (!isTroubled) setup.onTrouble(troubleOf(error));
       isTroubled = true;
       throw error;
     }

@@ -944,8 +944,6 @@ export const scenarios: readonly Scenario[] = [
             "gen_ai.request.stream": true,
             ...status(200),
             "everhop.outcome": "superseded",
-            "everhop.verdict": "stop",
-            "everhop.blame": "nobody",
             "everhop.maybe_billed": true,
           },
         };

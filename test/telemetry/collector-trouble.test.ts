@@ -1,7 +1,7 @@
-import { Agent, request } from "node:http";
-import { createServer } from "node:net";
+import { Agent, createServer as createHttpServer, request } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { TraceCounts } from "../../src/telemetry/trace-queue.ts";
 import type { CollectorBehaviour, OtlpReceiver } from "../support/otlp-receiver.ts";
 import {
@@ -110,7 +110,9 @@ describe.each(transports)("by $name, a collector", ({ name, to }) => {
     await over(started);
     expect(started.tracing.counts).toMatchObject({ sent: 0, failed: requests, dropped: 0 });
     // It is told once, however often it fails.
-    expect(started.said).toEqual([expect.stringMatching(/^http:\S+ does not take traces \(.+\): they are dropped/)]);
+    expect(started.said).toEqual([
+      expect.stringMatching(/^http:\S+ does not take traces \(nothing listens there\): until it does/),
+    ]);
   });
 
   test("that goes away and comes back: all are served, and what comes then is taken", async () => {
@@ -226,5 +228,64 @@ describe("while a collector takes nothing", () => {
     for (const { tracing } of gateways) expect(tracing.counts.sent).toBe(0);
     await replaced(collector);
     await Promise.all(gateways.map(over));
+  });
+});
+
+describe("a collector that is slow, or is none", () => {
+  test("has every trace in the end, however few come while it takes its time", async () => {
+    const receiver = await startCollector();
+    receiver.behave({ delay: 1400 });
+    const { port, tracing } = await start(overHttp(receiver));
+    // The second one comes while the first is under way, and so does its turn.
+    for (let turn = 0; turn < 3; turn++) {
+      await serveQuickly(port, 1);
+      await sleep(1200);
+    }
+    await vi.waitFor(() => expect([tracing.counts.sent, tracing.waiting]).toEqual([3, 0]), { timeout: 15_000 });
+  });
+
+  test("is told of in words that help: a page, the other protocol, nobody, no such path", async () => {
+    const page = createHttpServer((_, response) => response.end("<!doctype html><title>Jaeger</title>"));
+    await new Promise<void>((resolve) => page.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void page.close());
+    const { port } = page.address() as AddressInfo;
+    const receiver = await startCollector();
+    const address = (at: number) => ({ endpoint: `http://127.0.0.1:${at}` });
+    const wrong: [object, RegExp][] = [
+      [address(port), /does not take traces \(it answers with a page: is that its port for OTLP\?\)/],
+      [
+        { ...address(receiver.httpPort), protocol: "grpc", timeout: "2s" },
+        /\(no gRPC there: .* protocol: http\/protobuf\)/,
+      ],
+      [address(receiver.grpcPort), /\(no HTTP there: .* protocol: grpc\)/],
+      [address(1), /\(nothing listens there\)/],
+      [{ endpoint: `${address(receiver.httpPort).endpoint}/elsewhere` }, /\(it has no such path or method/],
+    ];
+    for (const [otlp, words] of wrong) {
+      const started = await start(overHttp(receiver), { ...otlp, metrics: false });
+      await serveQuickly(started.port, 1);
+      await vi.waitFor(() => expect(started.said.join("\n")).toMatch(words), { timeout: 15_000 });
+      expect(started.tracing.counts.sent).toBe(0);
+    }
+  });
+
+  test("that takes no metrics is sent none any more, and nobody is warned: Jaeger is one", async () => {
+    let asked = 0;
+    const tracesOnly = createHttpServer((request, response) => {
+      if (request.url === "/v1/metrics") asked += 1;
+      request.resume().on("end", () => response.writeHead(request.url === "/v1/traces" ? 200 : 404).end());
+    });
+    await new Promise<void>((resolve) => tracesOnly.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void tracesOnly.close());
+    const { port } = tracesOnly.address() as AddressInfo;
+    const receiver = await startCollector();
+    const started = await start(overHttp(receiver), {
+      endpoint: `http://127.0.0.1:${port}`,
+      metrics: true,
+      metrics_interval: "1s",
+    });
+    await vi.waitFor(() => expect(asked).toBe(1), { timeout: 10_000 });
+    await sleep(2500);
+    expect([asked, started.said]).toEqual([1, []]);
   });
 });

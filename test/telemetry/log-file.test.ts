@@ -30,9 +30,10 @@ describe("the log's file", () => {
     expect(await program.stop()).toBe(0);
     const lines = jsonLines(read(file));
     expect(lines.map(({ ns }) => ns)).toEqual([
-      ...["everhop:server", "everhop:config", "everhop:server", "everhop:server"],
+      ...["everhop:server", "everhop:config", "everhop:server", "everhop:server", "everhop:server"],
       ...["everhop:request", "everhop:server", "everhop:server"],
     ]);
+    expect(program.output()).toContain(`The log is written to ${file} as well.`);
     expect(lines.at(-1)).toMatchObject({ msg: "Stopped." });
     expect(read(file)).not.toContain(read(besides(program, "data/admin-key")).trim());
   });

@@ -11,6 +11,8 @@ import { trailJson } from "./trail.ts";
 /** What of a failure is shown, and to whom. */
 export interface Shown extends RequestIdentity {
   readonly seesTrail: boolean;
+  /** Where the request can be looked at; undefined: nowhere that it is to know of. */
+  readonly traceUrl?: string | undefined;
   /** For the stamp. */
   readonly wallTimeMs: number;
   /** What else the caller is told of its limits. */
@@ -50,6 +52,7 @@ export function sendError(response: ServerResponse, error: CallError, shown: Sho
     "x-request-id": shown.requestId,
     "x-everhop-trace-id": shown.traceId,
     "x-everhop-cache": "off",
+    ...(shown.traceUrl !== undefined && { "x-everhop-trace-url": shown.traceUrl }),
     ...routeHeaders(trail, shown.seesTrail),
     ...shown.headers,
     ...(fault.kind === "method_not_allowed" && { allow: fault.allowed }),

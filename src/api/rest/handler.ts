@@ -49,7 +49,8 @@ function answer(edge: Edge, { request, response }: Pair, peer: Peer): void {
     dropRest(request, response, clock);
     const headers = caller ? allowanceHeaders(edge, caller) : {};
     const seesTrail = caller?.seesTrail ?? false;
-    sendError(response, failure, { requestId, traceId, seesTrail, wallTimeMs: clock.wallTime(), headers });
+    const traceUrl = seesTrail ? record.traceUrl : undefined;
+    sendError(response, failure, { requestId, traceId, traceUrl, seesTrail, wallTimeMs: clock.wallTime(), headers });
     over();
   }
 

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { resolve } from "node:path";
 import { createCancellation } from "../../runtime/cancellation.ts";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { type Rng, seededRng, systemRng } from "../../runtime/rng.ts";
@@ -212,6 +213,7 @@ async function serveWith(
   const providers = config.providers.filter(({ enabled }) => enabled).map(({ name }) => name);
   const served = banner ? `\n${banner(address)}` : `${source}: ${providers.join(", ") || "no provider is enabled"}.`;
   say(served);
+  for (const line of whereToLook(config)) say(line);
 
   const traffic =
     callsPerSecond === undefined
@@ -230,6 +232,16 @@ async function serveWith(
   }
   say("Stopped.");
   if (reason === "crash") process.exitCode = 1;
+}
+
+/** Where what the gateway tells of itself goes, beside what it prints. */
+function whereToLook({ telemetry: { otlp, sample_ratio: ratio, jaeger_ui: jaegerUi }, log }: Config): string[] {
+  const part = ratio === 1 ? "all of them" : `${Math.round(ratio * 10_000) / 100} % of the quiet ones`;
+  const read = jaegerUi === undefined ? "" : `; read them at ${jaegerUi}`;
+  return [
+    ...(otlp?.traces ? [`Traces go to ${otlp.endpoint} by OTLP (${otlp.protocol}), ${part}${read}.`] : []),
+    ...(log.file === undefined ? [] : [`The log is written to ${resolve(log.file)} as well.`]),
+  ];
 }
 
 /**

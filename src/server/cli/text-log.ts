@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { anyone } from "../../gateway/caller.ts";
 import type { RouteObserver } from "../../routing/observer.ts";
 import type { AttemptRecord, SkipRecord, Trail } from "../../routing/trail.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -8,6 +9,7 @@ import { servedBy } from "../../telemetry/log/request-fields.ts";
 import { requestLevel } from "../../telemetry/log/request-level.ts";
 import { placeOf } from "../../telemetry/log/switches.ts";
 import type { RequestRecord, RequestWatcher } from "../../telemetry/request-record.ts";
+import { skipFix } from "../../telemetry/skip-fixes.ts";
 import { printable } from "./terminal-text.ts";
 
 /** What happens, in lines for people. */
@@ -74,13 +76,17 @@ function requestLine(record: RequestRecord, level: LogLevel, wallMs: number): st
   const server = servedBy(attempts);
   const firstContentAt = attempts.find(({ firstContentMs }) => firstContentMs !== undefined);
   const { startedAt = 0, firstContentMs = 0 } = firstContentAt ?? {};
-  const result = `${failure?.http ?? (httpStatus || "-")} ${failure?.kind ?? "ok"}`;
+  const result = `${httpStatus || failure?.http || "-"} ${failure?.kind ?? "ok"}`;
   const colour = failure && level === "info" ? "yellow" : colours[level];
   const notes = [
     `${Math.round(record.endedAt - record.startedAt)} ms`,
     attempts.length !== 1 && trail && `${attempts.length} hops`,
     firstContentAt && `first content after ${Math.round(startedAt + firstContentMs - record.startedAt)} ms`,
     server && !failure && `by ${printable(placeOf(server), 80)}`,
+    failure &&
+      record.caller !== undefined &&
+      record.caller !== anyone.name &&
+      `asked by ${printable(record.caller, 80)}`,
     trail?.partial ? "broken off" : failure && failure.rpc !== "canceled" && level !== "info" && "not served",
   ];
   const asked = [
@@ -93,7 +99,9 @@ function requestLine(record: RequestRecord, level: LogLevel, wallMs: number): st
     styleText(colour, result.padEnd(20)),
     notes.filter(Boolean).join(", "),
   ];
-  return cells.join("  ");
+  // What its hops came to is told by their own lines.
+  const fix = failure && attempts.length === 0 ? skipFix(trail?.skips ?? []) : undefined;
+  return cells.join("  ") + (fix ? styleText("dim", `  ${printable(fix, 250)}`) : "");
 }
 
 function attemptLine(trail: Trail, attempt: AttemptRecord): string {

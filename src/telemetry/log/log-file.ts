@@ -1,4 +1,4 @@
-import { close, fstat, fstatSync, mkdirSync, open, openSync, rename, write } from "node:fs";
+import { close, constants, fstat, fstatSync, mkdirSync, open, openSync, rename, type Stats, write } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Outlet } from "./line-writer.ts";
@@ -15,6 +15,9 @@ const opened = promisify(open);
 const renamed = promisify(rename);
 const statOf = promisify(fstat);
 
+/** To append. A pipe that nobody reads is refused: else whoever opens it waits until somebody does, and with it the process. */
+const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
 /**
  * A file that lines are appended to. Before it grows too large it is put aside as `FILE.1`, that as `FILE.2`, and so on. When it cannot
  * be put aside, or opened again, it goes on as it is.
@@ -24,7 +27,9 @@ export class LogFile implements Outlet {
   limits: LogFileLimits;
   readonly #onTrouble: (error: NodeJS.ErrnoException) => void;
   #fd: number;
-  #size: number;
+  #size = 0;
+  /** Pipes and devices are left where they are. */
+  #isFile = true;
   /** Whether somebody else may have put it aside. */
   #isMoved = false;
   #isWriting = false;
@@ -40,8 +45,8 @@ export class LogFile implements Outlet {
     this.limits = limits;
     this.#onTrouble = onTrouble;
     mkdirSync(dirname(path), { recursive: true });
-    this.#fd = openSync(path, "a");
-    this.#size = fstatSync(this.#fd).size;
+    this.#fd = openSync(path, flags);
+    this.#goOn(fstatSync(this.#fd));
   }
 
   /** Opens the file again before the next line: whoever keeps logs in order has put it aside. */
@@ -51,8 +56,8 @@ export class LogFile implements Outlet {
 
   write(bytes: Buffer, done: (error: NodeJS.ErrnoException | null, written: number) => void): void {
     this.#isWriting = true;
-    const isTooLarge = this.#size > 0 && this.#size + bytes.length > this.limits.maxBytes;
-    if (this.#isMoved) void this.#renew(false).then(() => this.#append(bytes, done));
+    const isTooLarge = this.#isFile && this.#size > 0 && this.#size + bytes.length > this.limits.maxBytes;
+    if (this.#isMoved) void this.#renew(false).then(() => this.write(bytes, done));
     else if (isTooLarge) void this.#renew(true).then(() => this.#append(bytes, done));
     else this.#append(bytes, done);
   }
@@ -76,15 +81,20 @@ export class LogFile implements Outlet {
     this.#isMoved = false;
     try {
       if (putAside) await this.#putAside();
-      const fd = await opened(this.path, "a");
+      const fd = await opened(this.path, flags);
       close(this.#fd, () => {});
       this.#fd = fd;
-      this.#size = (await statOf(fd)).size;
+      this.#goOn(await statOf(fd));
     } catch (error) {
       // It is tried again when as much again has been written.
       this.#size = 0;
       this.#onTrouble(error as NodeJS.ErrnoException); // the file system throws nothing else
     }
+  }
+
+  #goOn(stats: Stats): void {
+    this.#size = stats.size;
+    this.#isFile = stats.isFile();
   }
 
   async #putAside(): Promise<void> {

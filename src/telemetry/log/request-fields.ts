@@ -1,5 +1,6 @@
 import type { AttemptRecord, SkipRecord, TokenCounts, Trail } from "../../routing/trail.ts";
 import type { RequestRecord } from "../request-record.ts";
+import { skipFix } from "../skip-fixes.ts";
 
 /** A pool may have thousands of endpoints. */
 const maxSkips = 20;
@@ -37,7 +38,7 @@ export function requestFields(record: RequestRecord) {
     tokens_estimated: usage?.estimated,
     cost_micros: totalCost(attempts),
     partial: trail?.partial || undefined,
-    fix: failure && fixOf(attempts),
+    fix: failure && trail && (fixOf(attempts) ?? skipFix(trail.skips)),
     trail: trail && attempts.map((attempt) => hopFields(attempt, startedAt)),
     ...(trail && trail.skips.length > 0 && skipsOf(trail)),
   };
@@ -63,7 +64,7 @@ export function hopFields(attempt: AttemptRecord, requestStartedAt: number) {
     purpose: attempt.purpose,
     provider_code: codeWord(attempt.providerCode),
     retry_after_ms: attempt.retryAfterMs,
-    next: verdict?.next,
+    next: attempt.outcome === "superseded" ? undefined : verdict?.next,
     hint: attempt.hint,
   };
 }

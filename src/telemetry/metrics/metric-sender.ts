@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { takesNone, troubleOf } from "../collector-trouble.ts";
 import type { OtlpClient } from "../otlp.ts";
 import type { MetricFamily } from "./family.ts";
 import { otlpMetrics } from "./otlp-metrics.ts";
@@ -12,6 +13,8 @@ export interface SenderSetup {
   collect(): readonly MetricFamily[];
   /** Told when a collector begins not to take what it is sent, and when it takes it again (undefined). */
   onTrouble(trouble: string | undefined): void;
+  /** Told that a collector takes no metrics at all: then it is sent none any more. */
+  onRefusal(): void;
 }
 
 /** Sends all figures to a collector again and again, one time after the other; what it does not take is told anew the next time. */
@@ -70,9 +73,16 @@ export class MetricSender {
     };
     this.#sending = deliver().then(
       () => this.#over(undefined),
-      (error: unknown) => this.#over(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => (takesNone(error) ? this.#refused() : this.#over(troubleOf(error))),
     );
     await this.#sending;
+  }
+
+  #refused(): void {
+    this.#sending = undefined;
+    this.stop();
+    this.#client = undefined;
+    this.#setup.onRefusal();
   }
 
   #over(trouble: string | undefined): void {

@@ -162,7 +162,7 @@ describe("everhop chat", () => {
     expect([code, out]).toEqual([1, ""]);
     expect(error).toMatch(/^Every attempt failed.+\nUNAVAILABLE, ALL_PROVIDERS_FAILED · request req_\w+\n/);
     expect(error).toMatch(/^hop 1 {3}first.+401 key_refused +\d+ ms, check that the key is valid/m);
-    expect(error).toMatch(/^hop 2 {3}second.+200 transient_fault +\d+ ms.+is the base URL right\?/m);
+    expect(error).toMatch(/^hop 2 {3}second.+200 transient_fault +\d+ ms.+is the base URL right/m);
   });
 
   test("says when to come back, as far as that is known", async () => {

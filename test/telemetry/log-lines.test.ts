@@ -198,7 +198,7 @@ describe("the log of requests", () => {
     await next.chat({ model: "think", stream: true });
     expect(await next.logged({ ns: "everhop:request" })).toMatchObject({
       ...{ level: "warn", http_status: 200, partial: true, provider: "only", msg: "request broken off" },
-      fix: "the provider closed the connection too early",
+      fix: expect.stringMatching(/^the provider closed the connection too early: /),
     });
     await program.chat({ model: "think" });
     await program.chat({ model: "nobody's" }, key);

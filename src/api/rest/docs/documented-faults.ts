@@ -133,7 +133,12 @@ const failures: { readonly [K in Kind]: Told<Extract<Fault, { kind: K }>> | unde
     },
     when: "attempts were made, and all of them failed; with `x-should-retry: false` when as many were made as may be",
     trail: failedTrail([
-      { httpStatus: 500, outcome: "transient_fault", durationMs: 118, hint: "the provider failed by itself" },
+      {
+        httpStatus: 500,
+        outcome: "transient_fault",
+        durationMs: 118,
+        hint: "the provider failed by itself: where it lasts, add a target to the model",
+      },
       { ...second, outcome: "transient_fault", durationMs: 5, hint: "nothing listens there: is the provider up?" },
     ]),
   },

@@ -235,7 +235,9 @@ const table: Readonly<Partial<Record<Fault["kind"], Advice>>> = {
     otherwise: "no answer of the API, or half of one: is the base URL right, and no page of a proxy in between?",
   },
   too_large: { otherwise: "the answer is larger than the gateway takes" },
-  misconfigured: { otherwise: "no such path: check the base URL (is /v1 missing, or there twice?) and the target's model" },
+  misconfigured: {
+    otherwise: "no such path: check the base URL (is /v1 missing, or there twice?) and the target's model",
+  },
   diverged: { otherwise: "it did not go on with the same text, so the caller was not given it" },
   client_stalled: { otherwise: "the caller took nothing of its answer for too long" },
   stream_limit: { otherwise: "longer than a stream may be: server.limits.stream_total, stream_size" },

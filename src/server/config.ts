@@ -349,7 +349,7 @@ const otlp = z
     timeout: positiveDuration.prefault("10s"),
     traces: flag.default(true),
     metrics: flag.default(true),
-    metrics_interval: duration.refine((ms) => ms >= 1000, "expected a second at least").prefault("60s"),
+    metrics_interval: duration.refine((ms) => ms >= 10, "expected 10ms at least").prefault("60s"),
   })
   .superRefine(({ endpoint, protocol }, context) => {
     const { pathname } = new URL(endpoint);

@@ -957,7 +957,11 @@ describe("how an answer is taken", () => {
   });
 
   test.each(modes)("not at all, though it is short: it is cut, %s", async (mode) => {
-    const { told, outcomes } = await alike({ server }, ({ call }) => call({ mode, ...unread, window: 10 }));
+    const { told, outcomes } = await alike({ server }, async ({ call }) => {
+      const cut = await call({ mode, ...unread, window: 10 });
+      // The message tells times, which need not take as many bytes in both.
+      return { ...cut, rest: cut.rest.replace(/^(..).{8}/, "$1 length ") };
+    });
     expect(told.ending).toBe("cut 0");
     expect(outcomes).toEqual([["ok"]]);
   });

@@ -47,17 +47,20 @@ describe("GET /metrics", () => {
     expect(parseFigures(await response.text()).families.size).toBeGreaterThan(30);
   });
 
-  test("says to others what every route says to them", async () => {
+  test("says to others what every route says to them, and whose key it takes", async () => {
     const { address } = await start();
     const plain = await bareBody(await fetch(`${address}/v1/models`));
+    const ofOperators = plain.replace("A valid key", "An admin key").replace("X-API-Key", "X-Admin-Key");
     for (const headers of [{}, { authorization: "Bearer sk-test-canary-wrong" }, { "x-admin-key": callerKey }]) {
       const response = await fetch(`${address}/metrics`, { headers: headers as Record<string, string> });
       expect([response.status, response.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
-      expect(await bareBody(response)).toBe(plain);
+      expect(await bareBody(response)).toBe(ofOperators);
     }
     const caller = await fetch(`${address}/metrics`, { headers: { authorization: `Bearer ${callerKey}` } });
     expect(caller.status).toBe(403);
-    await caller.text();
+    expect(await caller.text()).toContain(
+      "an admin key is needed, as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`",
+    );
     expect((await fetch(`${address}/metrics`, { method: "POST" })).status).toBe(405);
   });
 

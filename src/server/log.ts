@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import type { RouteObserver } from "../routing/observer.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { closedGate, setGate } from "../telemetry/log/gate.ts";
+import { closedGate, type LogGate, setGate } from "../telemetry/log/gate.ts";
 import { JsonLog, type LineFields } from "../telemetry/log/json-log.ts";
 import { type LineCounts, LineWriter } from "../telemetry/log/line-writer.ts";
 import { fullName, type Namespace, namespaces, readDebugPatterns } from "../telemetry/log/namespaces.ts";
@@ -68,23 +68,18 @@ export function createServerLog(first: Config, source: string, setup: LogSetup):
   const out = printer(process.stdout, console.log);
   const err = printer(process.stderr, console.error);
   const file = new LogFileSink(clock, (lines) => json.missing(lines), warn);
-  const json = new JsonLog({
-    clock,
-    gate: gates.json,
-    write(line) {
-      if (form.isJson) out.write(line);
-      file.write(line);
-    },
-  });
-  const said = new JsonLog({
-    clock,
-    gate: gates.said,
-    write(line) {
-      if (form.isAllJson) out.write(line);
-      file.write(line);
-    },
-  });
+  const json = jsonLog(gates.json, () => form.isJson);
+  const said = jsonLog(gates.said, () => form.isAllJson);
   const text = createTextLog({ clock, gate: gates.text, write: out.write }, { servedToo: !isDemo });
+
+  /** The file has all of it, whatever is printed. */
+  function jsonLog(gate: LogGate, isPrinted: () => boolean): JsonLog {
+    const write = (line: string) => {
+      if (isPrinted()) out.write(line);
+      file.write(line);
+    };
+    return new JsonLog({ clock, gate, write });
+  }
 
   /** A live view puts above itself what is printed, and must be told of it at once. */
   function printer(stream: NodeJS.WriteStream & { readonly fd: 1 | 2 }, print: (line: string) => void) {

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { measureCallers } from "./growth/callers.ts";
 import { measureBesideOpenStreams } from "./growth/open-streams.ts";
@@ -7,6 +5,7 @@ import { measurePicks } from "./growth/pick.ts";
 import { growthText } from "./growth/table.ts";
 import { startChild } from "./processes/child.ts";
 import { startGateway } from "./processes/gateway.ts";
+import { createHerd } from "./processes/herd.ts";
 import type { Tested } from "./processes/tested.ts";
 
 /**
@@ -15,28 +14,7 @@ import type { Tested } from "./processes/tested.ts";
  *
  *   node bench/growth.ts [picks] [callers] [streams]
  */
-const running: Tested[] = [];
-const folders: string[] = [];
-
-process.on("exit", () => {
-  for (const each of running) each.kill();
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-process.on("SIGINT", () => process.exit(130));
-process.on("SIGTERM", () => process.exit(143));
-
-async function started(starting: Promise<Tested>): Promise<Tested> {
-  const tested = await starting;
-  running.push(tested);
-  return tested;
-}
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "everhop-growth-"));
-  folders.push(folder);
-  return folder;
-}
-
+const { started, newFolder, stop } = createHerd("growth");
 const program = (name: string) => join(import.meta.dirname, "processes", name);
 const parts: Readonly<Record<string, (upstream: Tested) => Promise<string>>> = {
   picks: async () => growthText(await measurePicks()),
@@ -61,7 +39,7 @@ try {
   for (const [name, measure] of Object.entries(parts)) {
     if (named.length === 0 || named.includes(name)) console.log(`${await measure(upstream)}\n`);
   }
-  await Promise.all(running.map((each) => each.stop()));
+  await stop();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exit(1);

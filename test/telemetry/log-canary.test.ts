@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Fault } from "../../src/providers/simulated/fault.ts";
+import { disguises } from "../support/disguises.ts";
 import { startProviders } from "../support/gateway.ts";
 import { folderWith } from "../support/program.ts";
 import { openWire, rpcNames } from "../support/wires.ts";
@@ -18,18 +19,6 @@ const secrets = {
   prompt: 'canary "prompt" 4c1d + ümlaut',
   answer: 'canary "answer" 4c1d + ümlaut',
 };
-
-/** A secret as it is, and as it might be carried. */
-function disguises(secret: string): string[] {
-  const bytes = Buffer.from(secret);
-  // Inside of a longer text base64 begins at any of three places; its middle is the same at each.
-  const base64 = [0, 1, 2].map((shift) =>
-    Buffer.concat([Buffer.alloc(shift), bytes])
-      .toString("base64")
-      .slice(4, -4),
-  );
-  return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), bytes.toString("hex"), ...base64];
-}
 
 /** What a provider might do that makes somebody talk. */
 const mishaps = (key: string): readonly Fault[] => [

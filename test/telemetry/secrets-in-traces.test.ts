@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { randomHex, seededRng } from "../../src/runtime/rng.ts";
+import { disguises } from "../support/disguises.ts";
 import type { ReceivedSpan } from "../support/otlp-messages.ts";
 import { postChat, readAll } from "../support/rest.ts";
 import { overHttp, startCollector, startTraced } from "../support/traced-gateway.ts";
@@ -18,19 +19,6 @@ const planted = {
   query: "canary-query-sk-test-3a2b",
 };
 type Plant = keyof typeof planted;
-
-/** The ways in which a secret may be written. */
-function disguises(secret: string): string[] {
-  const bytes = Buffer.from(secret);
-  return [
-    secret,
-    JSON.stringify(secret).slice(1, -1),
-    encodeURIComponent(secret),
-    bytes.toString("hex"),
-    bytes.toString("base64").replace(/=+$/, ""),
-    bytes.toString("base64url"),
-  ];
-}
 
 /** Names of what is found that should not be. */
 function found(spans: readonly ReceivedSpan[], plants: readonly Plant[] = Object.keys(planted) as Plant[]): string[] {

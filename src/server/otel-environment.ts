@@ -16,6 +16,15 @@ export function otelDraft({ env, originOf }: Variables): Draft {
   }
   const jaegerUi = env["EVERHOP_JAEGER_UI"];
   if (jaegerUi) set("EVERHOP_JAEGER_UI", "jaeger_ui", jaegerUi);
+  const sampler = env["OTEL_TRACES_SAMPLER"] ?? "";
+  if (/^(parentbased_)?always_(on|off)$/.test(sampler)) {
+    set("OTEL_TRACES_SAMPLER", "sample_ratio", sampler.endsWith("on") ? 1 : 0);
+  }
+  // Of the other samplers the usual two have a part of all traces to say.
+  const ratio = env["OTEL_TRACES_SAMPLER_ARG"];
+  if (ratio && /^(parentbased_)?traceidratio$/.test(sampler)) {
+    set("OTEL_TRACES_SAMPLER_ARG", "sample_ratio", ratio);
+  }
   if (!endpoint || isOff) return writer.draft();
   set("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp endpoint", endpoint);
   const protocol = env["OTEL_EXPORTER_OTLP_PROTOCOL"];
@@ -26,15 +35,6 @@ export function otelDraft({ env, originOf }: Variables): Draft {
   const timeout = env["OTEL_EXPORTER_OTLP_TIMEOUT"];
   if (timeout) {
     set("OTEL_EXPORTER_OTLP_TIMEOUT", "otlp timeout", /^\d+$/.test(timeout) ? `${timeout}ms` : timeout);
-  }
-  const sampler = env["OTEL_TRACES_SAMPLER"] ?? "";
-  if (/^(parentbased_)?always_(on|off)$/.test(sampler)) {
-    set("OTEL_TRACES_SAMPLER", "sample_ratio", sampler.endsWith("on") ? 1 : 0);
-  }
-  // Of the other samplers the usual two have a part of all traces to say.
-  const ratio = env["OTEL_TRACES_SAMPLER_ARG"];
-  if (ratio && /^(parentbased_)?traceidratio$/.test(sampler)) {
-    set("OTEL_TRACES_SAMPLER_ARG", "sample_ratio", ratio);
   }
   if (env["OTEL_TRACES_EXPORTER"] === "none") set("OTEL_TRACES_EXPORTER", "otlp traces", false);
   if (env["OTEL_METRICS_EXPORTER"] === "none") set("OTEL_METRICS_EXPORTER", "otlp metrics", false);

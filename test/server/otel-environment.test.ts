@@ -55,6 +55,27 @@ describe("the variables of OpenTelemetry", () => {
     expect(none.telemetry).not.toHaveProperty("otlp");
   });
 
+  test.each([
+    ["always_on", 1],
+    ["parentbased_always_off", 0],
+  ])("say by the sampler %s which part of the traces is kept", async (sampler, ratio) => {
+    const { telemetry } = await checked(`${plain}\ntelemetry: { keep_failovers: true }`, {
+      OTEL_TRACES_SAMPLER: sampler,
+    });
+    expect(telemetry).toMatchObject({ sample_ratio: ratio });
+  });
+
+  test.each([
+    ["http://127.0.0.1:4318/v1/traces", "http/protobuf", /endpoint .*without \/v1\/traces/],
+    ["http://127.0.0.1:4317/otlp", "grpc", /endpoint .*without a path/],
+  ])("may not name %s for %s", async (endpoint, protocol, words) => {
+    const { code, output } = await checked(plain, {
+      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+      OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+    });
+    expect([code, words.test(output)]).toEqual([2, true]);
+  });
+
   test("that are wrong are told by their names, and a key in them is not shown", async () => {
     const { code, output } = await checked(plain, {
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://user:sk-test-canary-password@127.0.0.1:4318",

@@ -13,6 +13,19 @@ const broken: Fault = { kind: "status", status: 500 };
 const routing = { backoff: { base: "1ms", max: "1ms" }, last_patience: 0 };
 
 describe("the log of requests", () => {
+  test("says what may be done where nobody could be asked, too", async () => {
+    const { only } = await startProviders({ only: { schedule: [refused] } });
+    const program = await serveLogged({ ...pool({ only }), routing });
+    await program.chat({ model: "think" });
+    await program.chat({ model: "think" });
+    const line = await program.logged({ ns: "everhop:request", outcome: "nothing_to_try" });
+    expect(line).toMatchObject({
+      hops: 0,
+      fix: expect.stringMatching(/^only\/m: the provider has refused every key: /),
+    });
+    expect(await program.stop()).toBe(0);
+  });
+
   test("has one line for a request, with its way, and one for each time it went on elsewhere, by one trace id", async () => {
     const { first, second } = await startProviders({
       first: { schedule: [limited] },
